@@ -1,0 +1,482 @@
+//! Encoding and rendering as llama.cpp does: the driver of every vocabulary that comes from a GGUF file.
+//!
+//! Reference: llama.cpp 0.8.0, `src/llama-vocab.cpp`. The text is cut at its special tokens first; each remaining fragment
+//! goes through the model's own algorithm. Where llama.cpp aborts, loops or overflows its stack, this module returns an error
+//! or what the definition gives; each such place says so.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::bpe::{Joined, Merges, rank_of_score};
+use super::memo::Memo;
+use super::partition::{Fragment, partition};
+use super::pre_tokenizer::Split;
+use super::sink::{Alignment, Sink};
+use super::specials::Specials;
+use super::thread::Local;
+use super::{EncodeError, Special, SpecialText, SpecialTokens};
+use crate::unicode;
+use crate::vocabulary::{NONE, Pairs, Vocabulary, attribute};
+
+/// All that llama.cpp derives from a file's keys, beside the vocabulary itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Recipe {
+    pub(crate) model: Model,
+    pub(crate) add_bos: bool,
+    pub(crate) add_eos: bool,
+    /// A space goes in front of the text, and of what follows a special token.
+    pub(crate) add_space_prefix: bool,
+    /// Spaces become `▁` (U+2581) before the engine sees them.
+    pub(crate) escape_whitespaces: bool,
+    /// Rendered text loses the spaces before punctuation and around apostrophes.
+    pub(crate) clean_spaces: bool,
+    pub(crate) special: SpecialTokens,
+}
+
+/// The algorithm, with what only it needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Model {
+    /// `llama`: pieces merge by score.
+    Spm,
+    /// `gpt2` and its kin: merges from a list.
+    Bpe(Bpe),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Bpe {
+    pub(crate) split: Split,
+    /// Text is encoded byte by byte; otherwise character by character, with `<0xXX>` tokens for what is unknown.
+    pub(crate) byte_encode: bool,
+    /// A pre-token that is a token is taken whole.
+    pub(crate) ignore_merges: bool,
+    /// A pre-token of line feeds that is a token is taken whole.
+    pub(crate) whole_newlines: bool,
+    /// Metaspace scheme `first`: `▁` goes in front of the very first fragment.
+    pub(crate) metaspace_first: bool,
+}
+
+/// What an encoder reads: everything but the thread's own scratch.
+#[derive(Clone, Copy)]
+pub(crate) struct Encoder<'t> {
+    pub(crate) recipe: &'t Recipe,
+    pub(crate) vocabulary: &'t Vocabulary,
+    pub(crate) specials: &'t Specials,
+}
+
+impl Encoder<'_> {
+    /// `O(n log n)` in the bytes of `text`.
+    pub(crate) fn encode<S: Sink>(
+        &self,
+        text: &[u8],
+        special: Special,
+        local: &mut Local,
+        sink: &mut S,
+    ) -> Result<(), EncodeError> {
+        let Recipe { add_bos, add_eos, .. } = *self.recipe;
+        if special.adds() && add_bos {
+            sink.push(self.recipe.special.bos.ok_or(EncodeError::NoSpecialToken { name: "bos" })?, 0..0);
+        }
+        let mut first = true;
+        let mut after_special = true;
+        for fragment in partition(self.specials, self.vocabulary, text, special.parses()) {
+            match fragment {
+                Fragment::Token(id, span) => {
+                    sink.push(id, span);
+                    after_special = true;
+                }
+                Fragment::Raw(span) => {
+                    match &self.recipe.model {
+                        Model::Spm => self.spm(text, span, after_special, local, sink)?,
+                        Model::Bpe(bpe) => self.bpe(bpe, text, span, first, local, sink)?,
+                    }
+                    after_special = false;
+                }
+            }
+            first = false;
+        }
+        if special.adds() && add_eos {
+            let end = text.len();
+            sink.push(self.recipe.special.eos.ok_or(EncodeError::NoSpecialToken { name: "eos" })?, end..end);
+        }
+        Ok(())
+    }
+
+    fn spm<S: Sink>(
+        &self,
+        text: &[u8],
+        span: Range<usize>,
+        after_special: bool,
+        local: &mut Local,
+        sink: &mut S,
+    ) -> Result<(), EncodeError> {
+        let prefix = if self.recipe.add_space_prefix && after_special { SPACE } else { b"" };
+        let (escaped, alignment) = escape::<S>(&text[span.clone()], span.start, prefix, true);
+        let merges = Joined {
+            vocabulary: self.vocabulary,
+            rank: |vocabulary: &Vocabulary, token| rank_of_score(vocabulary.score(token)),
+        };
+        let unknown = |byte, offset| Err(EncodeError::NoByteToken { byte, offset });
+        let mut result = Ok(());
+        let mut word = |word: Range<usize>| {
+            if result.is_ok() {
+                let out = Out { sink: &mut *sink, alignment: &alignment, base: word.start };
+                result = self.characters(&escaped[word], &merges, unknown, local, out);
+            }
+        };
+        // Characters are cut by their first byte alone, so a stray first byte swallows what follows, a `▁` included: such
+        // a text is left in one piece.
+        if std::str::from_utf8(&escaped).is_ok() { self.words(&escaped, word) } else { word(0..escaped.len()) }
+        result
+    }
+
+    fn bpe<S: Sink>(
+        &self,
+        bpe: &Bpe,
+        text: &[u8],
+        span: Range<usize>,
+        first: bool,
+        local: &mut Local,
+        sink: &mut S,
+    ) -> Result<(), EncodeError> {
+        let fragment = &text[span.clone()];
+        let escapes = self.recipe.escape_whitespaces;
+        let spaced = fragment.starts_with(SPACE) || escapes && fragment.starts_with(b" ");
+        let prefix = if bpe.metaspace_first && first && !spaced { SPACE } else { b"" };
+        let (text, alignment) = escape::<S>(fragment, span.start, prefix, escapes);
+        let (text, alignment) = repair::<S>(text, alignment);
+        let mut result = Ok(());
+        bpe.split.split(&text, &mut |word: Range<usize>| {
+            if result.is_ok() {
+                let out = Out { sink: &mut *sink, alignment: &alignment, base: word.start };
+                result = self.word(bpe, &text[word], local, out);
+            }
+        })?;
+        result
+    }
+
+    /// One pre-token of a vocabulary with a merges list.
+    #[inline]
+    fn word<S: Sink>(&self, bpe: &Bpe, word: &[u8], local: &mut Local, mut out: Out<'_, S>) -> Result<(), EncodeError> {
+        if bpe.byte_encode {
+            let place = if S::SPANS { None } else { Memo::place(word) };
+            if let Some(ids) = place.and_then(|place| local.memo.recall(place)) {
+                out.sink.extend(ids);
+                return Ok(());
+            }
+            local.ids.clear();
+            self.bytes(bpe, word, local, &mut out);
+            if let Some(place) = place {
+                local.memo.remember(place, &local.ids);
+            }
+            return Ok(());
+        }
+        let whole = bpe.ignore_merges || bpe.whole_newlines && word.iter().all(|&byte| byte == b'\n');
+        if let Some(token) = whole.then(|| self.vocabulary.token(word)).flatten() {
+            out.push(token, 0..word.len());
+            return Ok(());
+        }
+        let dropped = |_, _| Ok(NONE);
+        let (sink, alignment, base) = (out.sink, out.alignment, out.base);
+        let mut result = Ok(());
+        self.words(word, |part| {
+            if result.is_ok() {
+                let out = Out { sink: &mut *sink, alignment, base: base + part.start };
+                result = self.characters(&word[part], &self.vocabulary.pairs, dropped, local, out);
+            }
+        });
+        result
+    }
+
+    /// A pre-token of a byte-level vocabulary. Its ids also go to `local.ids` where spans are not wanted.
+    fn bytes<S: Sink>(&self, bpe: &Bpe, word: &[u8], local: &mut Local, out: &mut Out<'_, S>) {
+        if bpe.ignore_merges
+            && let Some(token) = self.vocabulary.token(word)
+        {
+            local.ids.push(token);
+            out.push(token, 0..word.len());
+            return;
+        }
+        let symbols: &[u32] = &self.vocabulary.byte_symbols;
+        local.scratch.clear();
+        for (i, &byte) in word.iter().enumerate() {
+            local.scratch.push(symbols.get(usize::from(byte)).copied().unwrap_or(NONE), i);
+        }
+        let Local { scratch, ids, .. } = local;
+        let pairs: &Pairs = &self.vocabulary.pairs;
+        scratch.merge(word, pairs, |symbol, span| {
+            if symbol < self.vocabulary.len {
+                ids.push(symbol);
+                out.push(symbol, span);
+                return;
+            }
+            // llama.cpp looks up each byte of the symbol's text in the GPT-2 alphabet as a token of one byte. Only the
+            // ASCII characters of that alphabet are one byte; what is not found is dropped without a word.
+            for at in span {
+                if let Some(&token) = self.vocabulary.bytes.get(usize::from(word[at])).filter(|&&token| token != NONE) {
+                    ids.push(token);
+                    out.push(token, at..at + 1);
+                }
+            }
+        });
+    }
+
+    /// A word of a vocabulary that works on characters. `unknown` decides about a byte for which there is no token; it gives
+    /// [`NONE`] to drop it.
+    fn characters<S: Sink>(
+        &self,
+        word: &[u8],
+        merges: &impl Merges,
+        unknown: impl Fn(u8, usize) -> Result<u32, EncodeError>,
+        local: &mut Local,
+        mut out: Out<'_, S>,
+    ) -> Result<(), EncodeError> {
+        let place = if S::SPANS { None } else { Memo::place(word) };
+        if let Some(ids) = place.and_then(|place| local.memo.recall(place)) {
+            out.sink.extend(ids);
+            return Ok(());
+        }
+        let Local { scratch, ids, memo } = local;
+        ids.clear();
+        scratch.clear();
+        let mut at = 0;
+        while at < word.len() {
+            let len = unicode::utf8_len(word[at]).min(word.len() - at);
+            scratch.push(self.vocabulary.symbol(&word[at..at + len]).unwrap_or(NONE), at);
+            at += len;
+        }
+        let mut result = Ok(());
+        scratch.merge(word, merges, |symbol, span| {
+            if symbol < self.vocabulary.len {
+                ids.push(symbol);
+                out.push(symbol, span);
+                return;
+            }
+            for at in span {
+                let token = self.vocabulary.bytes.get(usize::from(word[at])).copied().unwrap_or(NONE);
+                let token = if token == NONE { unknown(word[at], out.original(at)) } else { Ok(token) };
+                match token {
+                    Ok(NONE) => {}
+                    Ok(token) => {
+                        ids.push(token);
+                        out.push(token, at..at + 1);
+                    }
+                    Err(error) => result = Err(error),
+                }
+            }
+        });
+        if let (Some(place), Ok(())) = (place, &result) {
+            memo.remember(place, ids);
+        }
+        result
+    }
+
+    /// Cuts a well-formed text where no merge can reach across: before a `▁` that follows another character, provided that no
+    /// symbol of this vocabulary holds that character's last byte and `▁` in a row. Then the parts merge independently of
+    /// each other, short enough for the memo and for the quick merge loop.
+    fn words(&self, text: &[u8], mut each: impl FnMut(Range<usize>)) {
+        let bridges = self.vocabulary.bridges;
+        let mut start = 0;
+        for at in memchr::memmem::find_iter(text, SPACE) {
+            let Some(&before) = at.checked_sub(1).and_then(|i| text.get(i)) else { continue };
+            let bridged = bridges[usize::from(before >> 6)] >> (before & 63) & 1 != 0;
+            if !bridged && !text[..at].ends_with(SPACE) {
+                each(start..at);
+                start = at;
+            }
+        }
+        if start < text.len() {
+            each(start..text.len());
+        }
+    }
+}
+
+/// A place for ids, that knows where the text at hand stands in the original.
+struct Out<'s, S> {
+    sink: &'s mut S,
+    alignment: &'s Alignment,
+    /// Where the word at hand begins in the rewritten text.
+    base: usize,
+}
+
+impl<S: Sink> Out<'_, S> {
+    #[inline]
+    fn push(&mut self, id: u32, span: Range<usize>) {
+        let span = if S::SPANS { self.alignment.original(self.base + span.start..self.base + span.end) } else { 0..0 };
+        self.sink.push(id, span);
+    }
+}
+
+/// `text` with `prefix` in front of it and, if `escape`, each space as `▁`.
+fn escape<'t, S: Sink>(text: &'t [u8], base: usize, prefix: &[u8], escape: bool) -> (Cow<'t, [u8]>, Alignment) {
+    if prefix.is_empty() && !(escape && memchr::memchr(b' ', text).is_some()) {
+        return (Cow::Borrowed(text), Alignment::identity(base));
+    }
+    let mut escaped = Vec::with_capacity(prefix.len() + text.len() + text.len() / 2);
+    let mut origin = Vec::new();
+    escaped.extend_from_slice(prefix);
+    if S::SPANS {
+        origin.resize(prefix.len(), 0);
+    }
+    let mut start = 0;
+    let spaces = memchr::memchr_iter(b' ', text).take(if escape { usize::MAX } else { 0 });
+    for at in spaces.chain([text.len()]) {
+        escaped.extend_from_slice(&text[start..at]);
+        if S::SPANS {
+            origin.extend(start as u32..at as u32);
+        }
+        if at < text.len() {
+            escaped.extend_from_slice(SPACE);
+            if S::SPANS {
+                origin.resize(origin.len() + SPACE.len(), at as u32);
+            }
+        }
+        start = at + 1;
+    }
+    (Cow::Owned(escaped), Alignment::new(origin, base, text.len()))
+}
+
+/// `text` with each invalid byte as U+FFFD, which is how llama.cpp's byte-pair session sees it.
+fn repair<S: Sink>(text: Cow<'_, [u8]>, alignment: Alignment) -> (Cow<'_, [u8]>, Alignment) {
+    if std::str::from_utf8(&text).is_ok() {
+        return (text, alignment);
+    }
+    let mut repaired = Vec::with_capacity(text.len() + 16);
+    let mut origin = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        let (character, len) = unicode::decode(&text, at);
+        let from = repaired.len();
+        unicode::encode(character, &mut repaired);
+        if S::SPANS {
+            origin.extend((from..repaired.len()).map(|_| at as u32));
+        }
+        at += len;
+    }
+    let alignment = if S::SPANS { alignment.then(origin, text.len()) } else { alignment };
+    (Cow::Owned(repaired), alignment)
+}
+
+/// `▁`, which stands for a space in SentencePiece vocabularies.
+pub(crate) const SPACE: &[u8] = "\u{2581}".as_bytes();
+
+/// Renders ids one after the other as `llama_detokenize` renders them together: [`SpecialText::Skip`] is its `remove_special`
+/// without `unparse_special`, [`SpecialText::Render`] the reverse.
+#[derive(Clone, Debug)]
+pub(crate) struct Decoder {
+    render: bool,
+    /// No id has been seen.
+    first: bool,
+    /// The next id loses a leading space: text was given one when it was encoded.
+    strip: bool,
+    /// The next id that renders loses a leading space (metaspace scheme `first`).
+    strip_first: bool,
+    /// An EOS waits: it is left out if it is the last id.
+    held: Option<u32>,
+}
+
+impl Decoder {
+    pub(crate) fn new(recipe: &Recipe, special: SpecialText) -> Self {
+        Self {
+            render: special == SpecialText::Render,
+            first: true,
+            strip: recipe.add_space_prefix,
+            strip_first: matches!(&recipe.model, Model::Bpe(bpe) if bpe.metaspace_first),
+            held: None,
+        }
+    }
+
+    /// Appends what `id` adds to the text; `None` when `id` names no token.
+    #[inline]
+    pub(crate) fn push(&mut self, recipe: &Recipe, vocabulary: &Vocabulary, id: u32, out: &mut Vec<u8>) -> Option<()> {
+        let first = std::mem::take(&mut self.first);
+        if !self.render {
+            if let Some(eos) = self.held.take() {
+                self.piece(vocabulary, eos, out)?;
+            }
+            if first && recipe.add_bos && recipe.special.bos == Some(id) {
+                self.strip = false;
+                return Some(());
+            }
+            if recipe.add_eos && recipe.special.eos == Some(id) {
+                self.held = Some(id);
+                return Some(());
+            }
+        }
+        self.piece(vocabulary, id, out)
+    }
+
+    fn piece(&mut self, vocabulary: &Vocabulary, id: u32, out: &mut Vec<u8>) -> Option<()> {
+        let mut piece = vocabulary.piece(id)?;
+        let strip = std::mem::take(&mut self.strip) || self.strip_first;
+        if !self.render && vocabulary.attributes(id) & (attribute::UNKNOWN | attribute::CONTROL) != 0 {
+            return Some(());
+        }
+        self.strip_first = false;
+        if strip {
+            piece = piece.strip_prefix(b" ").unwrap_or(piece);
+        }
+        out.extend_from_slice(piece);
+        Some(())
+    }
+}
+
+/// The clean-up of `clean_up_tokenization_spaces`, in llama.cpp's three passes over bytes: ` .` → `.` (also `?`, `!`, `,`),
+/// ` ' ` → `'`, and ` 's` → `'s` (also `'m`, `'re`, `'ve`; `'t`, `'d` and `'ll` keep their space).
+pub(crate) fn clean_spaces(text: &mut Vec<u8>) {
+    if text.is_empty() {
+        return;
+    }
+    let mut out = Vec::with_capacity(text.len());
+    out.push(text[0]);
+    for i in 1..text.len() {
+        if text[i - 1] == b' ' && matches!(text[i], b'?' | b'!' | b'.' | b',') {
+            out.pop();
+        }
+        out.push(text[i]);
+    }
+    std::mem::swap(text, &mut out);
+
+    out.clear();
+    out.push(text[0]);
+    let mut i = 1;
+    let mut before = text[0];
+    while i < text.len() {
+        if text[i] == b'\'' && before == b' ' && text.get(i + 1) == Some(&b' ') {
+            out.pop();
+            out.push(b'\'');
+            // The space behind the apostrophe is gone, and no longer counts as one for what follows.
+            before = 0;
+            i += 2;
+        } else {
+            out.push(text[i]);
+            before = text[i];
+            i += 1;
+        }
+    }
+    std::mem::swap(text, &mut out);
+
+    out.clear();
+    out.push(text[0]);
+    for i in 1..text.len() {
+        if text[i - 1] == b' ' && text[i] == b'\'' {
+            let rest = &text[i + 1..];
+            if matches!(rest, [b's' | b'm', ..] | [b'r' | b'v', b'e', ..]) {
+                out.pop();
+            }
+        }
+        out.push(text[i]);
+    }
+    std::mem::swap(text, &mut out);
+}
+
+/// The longest prefix of `text` that [`clean_spaces`] treats the same whatever follows: it ends between two bytes that no
+/// pattern can span.
+pub(crate) fn clean_prefix(text: &[u8]) -> usize {
+    let joins = |byte: u8| matches!(byte, b' ' | b'\'');
+    (1..text.len())
+        .rev()
+        .find(|&cut| !joins(text[cut]) && !joins(text[cut - 1]) && (cut < 2 || text[cut - 2] != b'\''))
+        .unwrap_or(0)
+}

@@ -1,0 +1,115 @@
+//! Where ids go: a vector, a counter, or a vector with the place of each id in the text.
+
+use std::ops::Range;
+
+/// Takes ids in order. One encoder serves all sinks; what a sink does not need is never computed.
+pub(crate) trait Sink {
+    /// Whether the sink wants to know where an id's text stands.
+    const SPANS: bool;
+
+    /// Takes an id whose text stands at `span` of the original text (`0..0` where [`Sink::SPANS`] is false).
+    fn push(&mut self, id: u32, span: Range<usize>);
+
+    /// Takes ids without places; only called where [`Sink::SPANS`] is false.
+    fn extend(&mut self, ids: &[u32]);
+}
+
+impl Sink for Vec<u32> {
+    const SPANS: bool = false;
+
+    #[inline]
+    fn push(&mut self, id: u32, _: Range<usize>) {
+        Vec::push(self, id);
+    }
+
+    #[inline]
+    fn extend(&mut self, ids: &[u32]) {
+        self.extend_from_slice(ids);
+    }
+}
+
+/// Counts ids and keeps none.
+#[derive(Debug, Default)]
+pub(crate) struct Count(pub(crate) usize);
+
+impl Sink for Count {
+    const SPANS: bool = false;
+
+    fn push(&mut self, _: u32, _: Range<usize>) {
+        self.0 += 1;
+    }
+
+    fn extend(&mut self, ids: &[u32]) {
+        self.0 += ids.len();
+    }
+}
+
+/// Keeps each id with its place.
+#[derive(Debug, Default)]
+pub(crate) struct WithOffsets {
+    pub(crate) ids: Vec<u32>,
+    pub(crate) offsets: Vec<Range<usize>>,
+}
+
+impl Sink for WithOffsets {
+    const SPANS: bool = true;
+
+    fn push(&mut self, id: u32, span: Range<usize>) {
+        self.ids.push(id);
+        self.offsets.push(span);
+    }
+
+    fn extend(&mut self, _: &[u32]) {
+        unreachable!("only sinks without spans take bare ids");
+    }
+}
+
+/// From positions in a text that was rewritten back to the original one.
+///
+/// Kept only for sinks that want spans: 4 bytes a byte of text.
+#[derive(Clone, Debug)]
+pub(crate) enum Alignment {
+    /// The text is the part of the original that begins here.
+    Identity(usize),
+    /// For each byte of the rewritten text the byte of the original that it comes from, and where the original part ends.
+    Rewritten {
+        /// Where the part begins in the original; `origin` counts from there.
+        base: usize,
+        origin: Vec<u32>,
+        len: usize,
+    },
+}
+
+impl Alignment {
+    /// The text is the part of the original that begins at `base`.
+    pub(crate) fn identity(base: usize) -> Self {
+        Self::Identity(base)
+    }
+
+    /// Byte `i` of the rewritten text comes from byte `base + origin[i]` of the original; the part has `len` bytes.
+    pub(crate) fn new(origin: Vec<u32>, base: usize, len: usize) -> Self {
+        Self::Rewritten { base, origin, len }
+    }
+
+    /// The text was rewritten once more: byte `i` comes from byte `origin[i]` of the `len` bytes before.
+    pub(crate) fn then(self, origin: Vec<u32>, len: usize) -> Self {
+        match self {
+            Self::Identity(base) => Self::Rewritten { base, origin, len },
+            Self::Rewritten { base, origin: before, len: end } => {
+                let through = |at: u32| before.get(at as usize).copied().unwrap_or(end as u32);
+                Self::Rewritten { base, origin: origin.into_iter().map(through).collect(), len: end }
+            }
+        }
+    }
+
+    /// The place in the original of a range of the rewritten text.
+    pub(crate) fn original(&self, span: Range<usize>) -> Range<usize> {
+        match self {
+            Self::Identity(base) => base + span.start..base + span.end,
+            Self::Rewritten { base, origin, len } => {
+                let at = |i: usize| base + origin.get(i).map_or(*len, |&origin| origin as usize);
+                at(span.start)..at(span.end)
+            }
+        }
+    }
+}

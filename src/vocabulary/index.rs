@@ -1,0 +1,119 @@
+//! From a token's bytes to its id: one open-addressing table of `u32`.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::table::Table;
+use super::{Keys, MAX_SYMBOLS};
+
+/// A hash table over the keys of a vocabulary. A slot is 0 when free, else eight bits of the hash above the symbol's
+/// number plus one, so that a probe that meets another key is nearly always settled without reading that key.
+///
+/// The seed is random per vocabulary and travels with the table: a model file cannot be crafted to make its tokens
+/// collide.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    slots: Table<u32>,
+    seed: u64,
+}
+
+/// What separates keys of the engine's alphabet from texts that are no word of it (see [`super::attribute::RAW`]): both may
+/// have the same bytes without being the same token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Domain {
+    Key,
+    Raw,
+}
+
+impl Index {
+    /// Room for `len` keys at a load of at most one half.
+    pub(crate) fn with_capacity(len: usize, seed: u64) -> Self {
+        let slots = vec![0; (len.max(8) * 2).next_power_of_two()];
+        Self { slots: slots.into(), seed }
+    }
+
+    /// A table from its stored parts; `None` unless the length is a power of two.
+    pub(crate) fn from_parts(slots: Table<u32>, seed: u64) -> Option<Self> {
+        slots.len().is_power_of_two().then_some(Self { slots, seed })
+    }
+
+    pub(crate) fn parts(&self) -> (&Table<u32>, u64) {
+        (&self.slots, self.seed)
+    }
+
+    /// The symbol whose key is `key`.
+    pub(crate) fn find(&self, keys: Keys<'_>, key: &[u8], domain: Domain) -> Option<u32> {
+        let slots: &[u32] = &self.slots;
+        let mask = slots.len().wrapping_sub(1);
+        let hash = self.hash(key, domain);
+        let mut at = hash as usize & mask;
+        // A table that came from an image may be full; the loop must end all the same.
+        for _ in 0..slots.len() {
+            let slot = *slots.get(at)?;
+            if slot == 0 {
+                return None;
+            }
+            if slot >> ID_BITS == tag(hash) {
+                let symbol = (slot & ID_MASK) - 1;
+                if keys.matches(symbol, key, domain) {
+                    return Some(symbol);
+                }
+            }
+            at = (at + 1) & mask;
+        }
+        None
+    }
+
+    /// Enters `symbol` under its key, or gives the symbol that already has this key.
+    ///
+    /// The table must have been made by [`Index::with_capacity`] with room for it.
+    pub(crate) fn insert(&mut self, keys: Keys<'_>, key: &[u8], domain: Domain, symbol: u32) -> Result<(), u32> {
+        debug_assert!(symbol < MAX_SYMBOLS);
+        let hash = self.hash(key, domain);
+        let Table::Owned(slots) = &mut self.slots else { return Ok(()) };
+        let mask = slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let slot = slots[at];
+            if slot == 0 {
+                slots[at] = tag(hash) << ID_BITS | (symbol + 1);
+                return Ok(());
+            }
+            if slot >> ID_BITS == tag(hash) {
+                let other = (slot & ID_MASK) - 1;
+                if keys.matches(other, key, domain) {
+                    return Err(other);
+                }
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Doubles the table when `symbols` keys would fill more than three quarters of it.
+    pub(crate) fn grow_for(&mut self, keys: Keys<'_>, symbols: u32) {
+        if (symbols as usize) < self.slots.len() / 4 * 3 {
+            return;
+        }
+        let mut larger = Self::with_capacity(self.slots.len(), self.seed);
+        for symbol in self.slots.iter().filter(|&&slot| slot != 0).map(|slot| (slot & ID_MASK) - 1) {
+            // Keys in the table are distinct.
+            let _ = larger.insert(keys, keys.at(symbol), keys.domain(symbol), symbol);
+        }
+        *self = larger;
+    }
+
+    #[inline]
+    fn hash(&self, key: &[u8], domain: Domain) -> u64 {
+        let seed = match domain {
+            Domain::Key => self.seed,
+            Domain::Raw => !self.seed,
+        };
+        xxh3_64_with_seed(key, seed)
+    }
+}
+
+fn tag(hash: u64) -> u32 {
+    (hash >> 56) as u32
+}
+
+const ID_BITS: u32 = 24;
+const ID_MASK: u32 = (1 << ID_BITS) - 1;

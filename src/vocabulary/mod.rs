@@ -1,0 +1,487 @@
+//! The flat vocabulary: token bytes in one arena, plain tables beside it, and nothing that is a pointer.
+//!
+//! A vocabulary is built once, from any format, by a [`Builder`]; an image of it can be mapped and used where it lies.
+//!
+//! **Symbols.** The numbers `0..len` are token ids. The byte-pair engine also meets texts that are no token but occur in a
+//! merge; they get the numbers from `len` up, so that every merge is a pair of numbers.
+//!
+//! **Keys and texts.** An engine looks tokens up by their *key*. For a byte-level vocabulary the key is the token's bytes,
+//! that is its text decoded from the GPT-2 alphabet; elsewhere key and text are the same. A token of a byte-level
+//! vocabulary whose text is no word of that alphabet (`<｜end▁of▁sentence｜>`) is marked [`attribute::RAW`] and keeps its
+//! text as its key: the engine can never produce it, the special-token partition can.
+
+mod index;
+mod pairs;
+mod table;
+
+pub(crate) use index::{Domain, Index};
+pub(crate) use pairs::{Pair, Pairs, Rank};
+pub(crate) use table::Table;
+
+use std::hash::BuildHasher;
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::unicode;
+
+/// The most symbols a vocabulary may have: the index packs a symbol into 24 bits.
+pub(crate) const MAX_SYMBOLS: u32 = (1 << 24) - 1;
+
+/// "No token": ids and symbols stay below [`MAX_SYMBOLS`].
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// Bits of a token's attributes, with llama.cpp's values where it has them (`llama_token_attr`).
+pub(crate) mod attribute {
+    pub(crate) const UNKNOWN: u16 = 1;
+    pub(crate) const UNUSED: u16 = 2;
+    pub(crate) const NORMAL: u16 = 4;
+    pub(crate) const CONTROL: u16 = 8;
+    pub(crate) const USER_DEFINED: u16 = 16;
+    pub(crate) const BYTE: u16 = 32;
+    pub(crate) const LSTRIP: u16 = 128;
+    pub(crate) const RSTRIP: u16 = 256;
+    /// The id names no token. Its key is empty and it is in no table.
+    pub(crate) const HOLE: u16 = 1 << 10;
+    /// The key is the token's literal text, outside the alphabet the engine works in.
+    pub(crate) const RAW: u16 = 1 << 11;
+}
+
+/// What the keys are made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Alphabet {
+    /// Keys are the texts of the source.
+    Text,
+    /// Texts of the source are written in the GPT-2 byte alphabet; keys are the bytes they stand for.
+    ByteLevel,
+}
+
+/// A vocabulary that its builder has checked: offsets ascend and stay inside the arena, ids stay below `len`, keys are unique,
+/// scores are numbers.
+#[derive(Debug)]
+pub(crate) struct Vocabulary {
+    pub(crate) alphabet: Alphabet,
+    /// Number of token ids, holes included.
+    pub(crate) len: u32,
+    /// Keys of all symbols one after the other, then pieces that differ from their key.
+    pub(crate) arena: Table<u8>,
+    /// `symbols + 1` offsets into the arena: the key of symbol `s` is `arena[keys[s]..keys[s + 1]]`.
+    pub(crate) keys: Table<u32>,
+    /// Attribute bits, one entry a token.
+    pub(crate) attributes: Table<u16>,
+    /// What a token renders to, one entry a token.
+    pub(crate) pieces: Table<Span>,
+    /// Natural log or any other number where higher is likelier; one entry a token, or none at all.
+    pub(crate) scores: Table<f32>,
+    /// Key → symbol.
+    pub(crate) index: Index,
+    /// Merges, for byte-pair encoding.
+    pub(crate) pairs: Pairs,
+    /// Byte → id of the token for just that byte, [`NONE`] where there is none; what the byte stands for is the engine's
+    /// affair (`<0xE2>` of a SentencePiece vocabulary, the one-byte token of a byte-level one). 256 entries.
+    pub(crate) bytes: Table<u32>,
+    /// Byte → the symbol that an engine working on bytes starts from. 256 entries for a byte-level vocabulary, else empty.
+    pub(crate) byte_symbols: Table<u32>,
+    /// One bit for each byte that stands right before a `▁` inside some symbol, the last byte of `▁` itself left out: where
+    /// the bit is clear no merge reaches across.
+    pub(crate) bridges: [u64; 4],
+}
+
+/// `[start, start + len)` in the arena.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+}
+
+/// The keys of a vocabulary, borrowed.
+#[derive(Clone, Copy)]
+pub(crate) struct Keys<'v> {
+    arena: &'v [u8],
+    offsets: &'v [u32],
+    attributes: &'v [u16],
+}
+
+impl<'v> Keys<'v> {
+    /// The key of `symbol`; empty for a number that is none.
+    #[inline]
+    pub(crate) fn at(self, symbol: u32) -> &'v [u8] {
+        let symbol = symbol as usize;
+        let range = self.offsets.get(symbol).zip(self.offsets.get(symbol + 1));
+        range.and_then(|(&start, &end)| self.arena.get(start as usize..end as usize)).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn matches(self, symbol: u32, key: &[u8], domain: Domain) -> bool {
+        self.at(symbol) == key && self.domain(symbol) == domain
+    }
+
+    #[inline]
+    pub(crate) fn domain(self, symbol: u32) -> Domain {
+        let raw = self.attributes.get(symbol as usize).is_some_and(|a| a & attribute::RAW != 0);
+        if raw { Domain::Raw } else { Domain::Key }
+    }
+}
+
+/// Why tokens do not make a vocabulary.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VocabularyError {
+    /// More tokens, or more bytes of tokens, than a vocabulary can hold (2²⁴ − 1 tokens, 4 GiB).
+    #[error("expected at most {MAX_SYMBOLS} tokens in at most 4 GiB, found more")]
+    TooLarge,
+    /// Two ids have the same text, so no encoder could tell them apart. llama.cpp aborts on such a file.
+    #[error("expected every token once, found {text:?} at id {first} and again at id {second}")]
+    DuplicateToken {
+        /// The lower id.
+        first: u32,
+        /// The higher id.
+        second: u32,
+        /// The text both have, lossily decoded.
+        text: String,
+    },
+    /// A score is not a number.
+    #[error("expected a number as the score of token {id}, found NaN")]
+    NotANumber {
+        /// The token's id.
+        id: u32,
+    },
+    /// There is no token at all.
+    #[error("expected at least one token, found none")]
+    Empty,
+}
+
+impl Vocabulary {
+    pub(crate) fn keys(&self) -> Keys<'_> {
+        Keys { arena: &self.arena, offsets: &self.keys, attributes: &self.attributes }
+    }
+
+    /// The symbol (token, or text known from a merge) with this key.
+    #[inline]
+    pub(crate) fn symbol(&self, key: &[u8]) -> Option<u32> {
+        self.index.find(self.keys(), key, Domain::Key)
+    }
+
+    /// The token with this key.
+    #[inline]
+    pub(crate) fn token(&self, key: &[u8]) -> Option<u32> {
+        self.symbol(key).filter(|&symbol| symbol < self.len)
+    }
+
+    /// The token whose text in the source is `text`.
+    pub(crate) fn token_by_text(&self, text: &[u8]) -> Option<u32> {
+        let found = match self.alphabet {
+            Alphabet::Text => self.index.find(self.keys(), text, Domain::Key),
+            Alphabet::ByteLevel => find_byte_level(&self.index, self.keys(), text),
+        };
+        found.filter(|&symbol| symbol < self.len)
+    }
+
+    /// The text of token `id` as the source has it; `None` for a hole or an id out of range.
+    pub(crate) fn text(&self, id: u32) -> Option<std::borrow::Cow<'_, [u8]>> {
+        let attributes = *self.attributes.get(id as usize)?;
+        if attributes & attribute::HOLE != 0 {
+            return None;
+        }
+        let key = self.keys().at(id);
+        if self.alphabet == Alphabet::Text || attributes & attribute::RAW != 0 {
+            return Some(key.into());
+        }
+        Some(encode_alphabet(key).into())
+    }
+
+    /// Attribute bits of `id`, 0 when out of range.
+    #[inline]
+    pub(crate) fn attributes(&self, id: u32) -> u16 {
+        self.attributes.get(id as usize).copied().unwrap_or_default()
+    }
+
+    /// What `id` renders to when special tokens are rendered; `None` for a hole or an id out of range.
+    #[inline]
+    pub(crate) fn piece(&self, id: u32) -> Option<&[u8]> {
+        let span = *self.pieces.get(id as usize)?;
+        if self.attributes(id) & attribute::HOLE != 0 {
+            return None;
+        }
+        self.arena.get(span.start as usize..span.start as usize + span.len as usize)
+    }
+
+    /// The score of `id`, 0 where there is none.
+    #[inline]
+    pub(crate) fn score(&self, id: u32) -> f32 {
+        self.scores.get(id as usize).copied().unwrap_or_default()
+    }
+}
+
+/// Collects tokens, then merges, then pieces, and ends as a [`Vocabulary`].
+#[derive(Debug)]
+pub(crate) struct Builder {
+    alphabet: Alphabet,
+    arena: Vec<u8>,
+    keys: Vec<u32>,
+    attributes: Vec<u16>,
+    scores: Vec<f32>,
+    index: Index,
+    pairs: Pairs,
+    pieces: Vec<Span>,
+    seed: u64,
+}
+
+impl Builder {
+    /// `tokens` and `bytes` are what the source has; the caller has bounded them by the source's own size.
+    pub(crate) fn new(alphabet: Alphabet, tokens: usize, bytes: usize) -> Result<Self, VocabularyError> {
+        if tokens >= MAX_SYMBOLS as usize || u32::try_from(bytes).is_err() {
+            return Err(VocabularyError::TooLarge);
+        }
+        let mut keys = Vec::with_capacity(tokens + 1);
+        keys.push(0);
+        let seed = std::hash::RandomState::new().hash_one(tokens);
+        Ok(Self {
+            alphabet,
+            arena: Vec::with_capacity(bytes),
+            keys,
+            attributes: Vec::with_capacity(tokens),
+            scores: Vec::new(),
+            // Texts that occur only in merges are rare; a quarter more keeps the load below two thirds.
+            index: Index::with_capacity(tokens + tokens / 4, seed),
+            pairs: Pairs::default(),
+            pieces: Vec::new(),
+            seed,
+        })
+    }
+
+    /// Adds the next id, with its text as the source has it.
+    pub(crate) fn push(&mut self, text: &[u8], attributes: u16) -> Result<u32, VocabularyError> {
+        let id = self.next()?;
+        let start = self.arena.len();
+        let mut attributes = attributes & !attribute::RAW;
+        let mut domain = Domain::Key;
+        if self.alphabet == Alphabet::ByteLevel {
+            if !decode_alphabet(text, &mut self.arena) {
+                self.arena.truncate(start);
+                self.arena.extend_from_slice(text);
+                attributes |= attribute::RAW;
+                domain = Domain::Raw;
+            }
+        } else {
+            self.arena.extend_from_slice(text);
+        }
+        self.enter(id, start, attributes, domain)
+    }
+
+    /// Adds the next id by its key: the bytes it stands for, whatever alphabet its source writes.
+    pub(crate) fn push_key(&mut self, key: &[u8], attributes: u16) -> Result<u32, VocabularyError> {
+        let id = self.next()?;
+        let start = self.arena.len();
+        self.arena.extend_from_slice(key);
+        self.enter(id, start, attributes & !attribute::RAW, Domain::Key)
+    }
+
+    /// Adds the next id as one that names no token.
+    pub(crate) fn push_hole(&mut self) -> Result<u32, VocabularyError> {
+        let id = self.next()?;
+        self.attributes.push(attribute::HOLE);
+        self.keys.push(self.arena.len() as u32);
+        Ok(id)
+    }
+
+    /// Number of ids so far.
+    pub(crate) fn len(&self) -> u32 {
+        self.attributes.len() as u32
+    }
+
+    /// The token with this key, among those added so far.
+    pub(crate) fn token(&self, key: &[u8]) -> Option<u32> {
+        self.index.find(self.keys(), key, Domain::Key).filter(|&symbol| symbol < self.len())
+    }
+
+    /// The token with this text, as the source writes it, among those added so far.
+    pub(crate) fn token_by_text(&self, text: &[u8]) -> Option<u32> {
+        let found = match self.alphabet {
+            Alphabet::Text => self.index.find(self.keys(), text, Domain::Key),
+            Alphabet::ByteLevel => find_byte_level(&self.index, self.keys(), text),
+        };
+        found.filter(|&symbol| symbol < self.len())
+    }
+
+    /// The key of a symbol.
+    pub(crate) fn key(&self, symbol: u32) -> &[u8] {
+        self.keys().at(symbol)
+    }
+
+    /// The attribute bits of all tokens, to be read and changed.
+    pub(crate) fn attributes(&mut self) -> &mut [u16] {
+        &mut self.attributes
+    }
+
+    /// One score a token, in the order of ids.
+    pub(crate) fn scores(&mut self, scores: Vec<f32>) -> Result<(), VocabularyError> {
+        debug_assert_eq!(scores.len(), self.attributes.len());
+        if let Some(id) = scores.iter().position(|score| score.is_nan()) {
+            return Err(VocabularyError::NotANumber { id: id as u32 });
+        }
+        self.scores = scores;
+        Ok(())
+    }
+
+    /// Makes room for `merges` merges. All tokens must have been added.
+    pub(crate) fn reserve_pairs(&mut self, merges: usize) {
+        self.pairs = Pairs::with_capacity(merges, self.seed.rotate_left(17));
+    }
+
+    /// Adds the merge of `key[..split]` and `key[split..]`. Of equal pairs the first counts.
+    pub(crate) fn merge(&mut self, key: &[u8], split: usize, rank: Rank) -> Result<(), VocabularyError> {
+        let left = self.symbol_or_new(&key[..split])?;
+        let right = self.symbol_or_new(&key[split..])?;
+        let merged = self.symbol_or_new(key)?;
+        self.pairs.insert(left, right, rank, merged);
+        Ok(())
+    }
+
+    /// Sets what `id` renders to. Every token whose piece is not set renders to its key.
+    pub(crate) fn piece(&mut self, id: u32, piece: &[u8]) -> Result<(), VocabularyError> {
+        self.fill_pieces();
+        let start = self.arena.len();
+        self.arena.extend_from_slice(piece);
+        if u32::try_from(self.arena.len()).is_err() {
+            return Err(VocabularyError::TooLarge);
+        }
+        if let Some(span) = self.pieces.get_mut(id as usize) {
+            *span = Span { start: start as u32, len: piece.len() as u32 };
+        }
+        Ok(())
+    }
+
+    /// Ends the building. `bytes` maps each byte to the token that stands for it ([`NONE`] for none).
+    pub(crate) fn finish(mut self, bytes: [u32; 256]) -> Result<Vocabulary, VocabularyError> {
+        if self.attributes.is_empty() {
+            return Err(VocabularyError::Empty);
+        }
+        self.fill_pieces();
+        let mut byte_symbols = Vec::new();
+        if self.alphabet == Alphabet::ByteLevel {
+            let symbol = |byte: u8| self.index.find(self.keys(), &[byte], Domain::Key).unwrap_or(NONE);
+            byte_symbols = (0..=255).map(symbol).collect();
+        }
+        let bridges = if self.alphabet == Alphabet::Text { bridges(&self.arena, &self.keys) } else { [0; 4] };
+        Ok(Vocabulary {
+            alphabet: self.alphabet,
+            len: self.len(),
+            arena: self.arena.into(),
+            keys: self.keys.into(),
+            attributes: self.attributes.into(),
+            pieces: self.pieces.into(),
+            scores: self.scores.into(),
+            index: self.index,
+            pairs: self.pairs,
+            bytes: bytes.to_vec().into(),
+            byte_symbols: byte_symbols.into(),
+            bridges,
+        })
+    }
+
+    fn keys(&self) -> Keys<'_> {
+        Keys { arena: &self.arena, offsets: &self.keys, attributes: &self.attributes }
+    }
+
+    fn next(&self) -> Result<u32, VocabularyError> {
+        debug_assert_eq!(self.keys.len(), self.attributes.len() + 1, "tokens come before merges");
+        let id = self.attributes.len() as u32;
+        if id >= MAX_SYMBOLS { Err(VocabularyError::TooLarge) } else { Ok(id) }
+    }
+
+    fn enter(&mut self, id: u32, start: usize, attributes: u16, domain: Domain) -> Result<u32, VocabularyError> {
+        let end = u32::try_from(self.arena.len()).map_err(|_| VocabularyError::TooLarge)?;
+        self.keys.push(end);
+        self.attributes.push(attributes);
+        let keys = Keys { arena: &self.arena, offsets: &self.keys, attributes: &self.attributes };
+        let key = &self.arena[start..];
+        self.index.grow_for(keys, id);
+        match self.index.insert(keys, key, domain, id) {
+            Ok(()) => Ok(id),
+            Err(first) => {
+                let text = String::from_utf8_lossy(key).into_owned();
+                Err(VocabularyError::DuplicateToken { first, second: id, text })
+            }
+        }
+    }
+
+    /// The symbol for a text that a merge names, a new one if it is not known yet.
+    fn symbol_or_new(&mut self, key: &[u8]) -> Result<u32, VocabularyError> {
+        if let Some(symbol) = self.index.find(self.keys(), key, Domain::Key) {
+            return Ok(symbol);
+        }
+        let symbol = self.keys.len() as u32 - 1;
+        if symbol >= MAX_SYMBOLS {
+            return Err(VocabularyError::TooLarge);
+        }
+        self.arena.extend_from_slice(key);
+        let end = u32::try_from(self.arena.len()).map_err(|_| VocabularyError::TooLarge)?;
+        self.keys.push(end);
+        let keys = Keys { arena: &self.arena, offsets: &self.keys, attributes: &self.attributes };
+        self.index.grow_for(keys, symbol);
+        // The key was not found just now, so it cannot be a duplicate.
+        let _ = self.index.insert(keys, key, Domain::Key, symbol);
+        Ok(symbol)
+    }
+
+    fn fill_pieces(&mut self) {
+        if self.pieces.len() < self.attributes.len() {
+            let spans = self.keys.windows(2).take(self.attributes.len());
+            self.pieces = spans.map(|w| Span { start: w[0], len: w[1] - w[0] }).collect();
+        }
+    }
+}
+
+/// The bytes that stand before a `▁` within a key, that of another `▁` left out.
+fn bridges(arena: &[u8], keys: &[u32]) -> [u64; 4] {
+    const SPACE: &[u8] = "\u{2581}".as_bytes();
+    let mut bridges = [0; 4];
+    let mut symbol = 0;
+    for at in memchr::memmem::find_iter(&arena[..keys.last().map_or(0, |&end| end as usize)], SPACE) {
+        while keys.get(symbol + 1).is_some_and(|&end| end as usize <= at) {
+            symbol += 1;
+        }
+        let before = &arena[keys[symbol] as usize..at.max(keys[symbol] as usize)];
+        if let Some(&byte) = before.last().filter(|_| !before.ends_with(SPACE)) {
+            bridges[usize::from(byte >> 6)] |= 1 << (byte & 63);
+        }
+    }
+    bridges
+}
+
+fn find_byte_level(index: &Index, keys: Keys<'_>, text: &[u8]) -> Option<u32> {
+    let mut key = Vec::with_capacity(text.len());
+    if decode_alphabet(text, &mut key) {
+        index.find(keys, &key, Domain::Key)
+    } else {
+        index.find(keys, text, Domain::Raw)
+    }
+}
+
+/// Appends the bytes that `text`, written in the GPT-2 byte alphabet, stands for; `false` when a character of it is not of
+/// that alphabet (what was appended by then has no meaning).
+pub(crate) fn decode_alphabet(text: &[u8], out: &mut Vec<u8>) -> bool {
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        // The printable ASCII characters stand for themselves.
+        if matches!(byte, 0x21..=0x7E) {
+            out.push(byte);
+            at += 1;
+            continue;
+        }
+        let (character, len) = unicode::decode(text, at);
+        // An invalid byte reads as U+FFFD, which is not of the alphabet.
+        let Some(byte) = unicode::char_to_byte(character) else { return false };
+        out.push(byte);
+        at += len;
+    }
+    true
+}
+
+/// `bytes` written in the GPT-2 byte alphabet.
+pub(crate) fn encode_alphabet(bytes: &[u8]) -> Vec<u8> {
+    let mut text = String::with_capacity(bytes.len());
+    text.extend(bytes.iter().map(|&byte| unicode::byte_to_char(byte)));
+    text.into_bytes()
+}

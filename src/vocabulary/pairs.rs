@@ -1,0 +1,102 @@
+//! The merge table of byte-pair encoding: (left, right) → (rank, merged).
+
+use bytemuck::{Pod, Zeroable};
+
+use super::table::Table;
+
+/// The priority of a merge: lower goes first. A newtype, because a rank and an id are the two `u32`s one can swap.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Pod, Zeroable)]
+#[repr(transparent)]
+pub(crate) struct Rank(pub(crate) u32);
+
+/// One slot of the table; free while `left` is [`FREE`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Pair {
+    left: u32,
+    right: u32,
+    rank: Rank,
+    merged: u32,
+}
+
+/// Merges by the symbols they join. Symbols are token ids, and numbers above them for texts that occur only inside
+/// merges (see [`super::Vocabulary`]).
+#[derive(Debug, Default)]
+pub(crate) struct Pairs {
+    slots: Table<Pair>,
+    /// Odd, and random per vocabulary, so that no model file can be crafted to make its merges collide.
+    multiplier: u64,
+}
+
+impl Pairs {
+    /// Room for `len` merges at a load of at most one half.
+    pub(crate) fn with_capacity(len: usize, seed: u64) -> Self {
+        let free = Pair { left: FREE, right: FREE, rank: Rank(FREE), merged: FREE };
+        let slots = vec![free; (len.max(8) * 2).next_power_of_two()];
+        Self { slots: slots.into(), multiplier: seed | 1 }
+    }
+
+    /// A table from its stored parts; `None` unless the length is a power of two.
+    pub(crate) fn from_parts(slots: Table<Pair>, multiplier: u64) -> Option<Self> {
+        slots.len().is_power_of_two().then_some(Self { slots, multiplier })
+    }
+
+    pub(crate) fn parts(&self) -> (&Table<Pair>, u64) {
+        (&self.slots, self.multiplier)
+    }
+
+    /// The rank of the merge of `left` and `right`, and the symbol it makes.
+    #[inline]
+    pub(crate) fn find(&self, left: u32, right: u32) -> Option<(Rank, u32)> {
+        let slots: &[Pair] = &self.slots;
+        let mask = slots.len().wrapping_sub(1);
+        let mut at = self.slot(left, right, slots.len());
+        // A table that came from an image may be full; the loop must end all the same.
+        for _ in 0..slots.len() {
+            let pair = slots.get(at)?;
+            if pair.left == left && pair.right == right {
+                return Some((pair.rank, pair.merged));
+            }
+            if pair.left == FREE {
+                return None;
+            }
+            at = (at + 1) & mask;
+        }
+        None
+    }
+
+    /// Enters a merge unless the pair has one already: the first line of a merges list wins.
+    pub(crate) fn insert(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
+        let Table::Owned(slots) = &self.slots else { return };
+        let mask = slots.len() - 1;
+        let mut at = self.slot(left, right, slots.len());
+        let Table::Owned(slots) = &mut self.slots else { return };
+        loop {
+            let pair = &mut slots[at];
+            if pair.left == FREE {
+                *pair = Pair { left, right, rank, merged };
+                return;
+            }
+            if pair.left == left && pair.right == right {
+                return;
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Every merge in the table, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u32, Rank, u32)> + '_ {
+        self.slots.iter().filter(|p| p.left != FREE).map(|p| (p.left, p.right, p.rank, p.merged))
+    }
+
+    #[inline]
+    fn slot(&self, left: u32, right: u32, len: usize) -> usize {
+        // Multiply-shift hashing: the upper bits of the product are the well mixed ones. Two rounds, because one leaves
+        // `right` alone in the low half.
+        let key = u64::from(left) << 32 | u64::from(right);
+        let mixed = (key ^ key >> 29).wrapping_mul(self.multiplier);
+        (mixed ^ mixed >> 32).wrapping_mul(self.multiplier) as usize >> 20 & len.wrapping_sub(1)
+    }
+}
+
+const FREE: u32 = u32::MAX;
