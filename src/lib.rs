@@ -1,5 +1,7 @@
 //! Any model path in, a working and exact tokenizer out.
 
+pub mod gguf;
 mod hub;
+mod mmap;
 
 pub use hub::{InvalidRepoId, RepoId};
