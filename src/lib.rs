@@ -3,5 +3,12 @@
 pub mod gguf;
 mod hub;
 mod mmap;
+mod tokenizer;
+mod unicode;
+mod vocabulary;
 
 pub use hub::{InvalidRepoId, RepoId};
+pub use tokenizer::{
+    DecodeError, DecodeStream, EncodeError, Encoding, Special, SpecialText, SpecialTokens, Tokenizer,
+};
+pub use vocabulary::VocabularyError;

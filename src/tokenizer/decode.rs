@@ -1,0 +1,134 @@
+//! Ids → text, at once and as they come. Both take the same steps, so that they cannot differ.
+
+use super::{DecodeError, Pipeline, SpecialText, Tokenizer, llama};
+
+/// What decoding remembers from one id to the next.
+#[derive(Clone, Debug)]
+enum State {
+    Llama(llama::Decoder),
+    Bytes,
+}
+
+impl State {
+    fn new(tokenizer: &Tokenizer, special: SpecialText) -> Self {
+        match &tokenizer.recipe().pipeline {
+            Pipeline::Llama(recipe) => Self::Llama(llama::Decoder::new(recipe, special)),
+            Pipeline::Bytes => Self::Bytes,
+        }
+    }
+
+    /// Appends what `id` adds.
+    #[inline]
+    fn push(&mut self, tokenizer: &Tokenizer, id: u32, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        let vocabulary = tokenizer.vocabulary();
+        let known = match (self, &tokenizer.recipe().pipeline) {
+            (Self::Llama(decoder), Pipeline::Llama(recipe)) => decoder.push(recipe, vocabulary, id, out),
+            _ => vocabulary.piece(id).map(|piece| out.extend_from_slice(piece)),
+        };
+        known.ok_or(DecodeError::UnknownId { id, vocab_size: vocabulary.len })
+    }
+}
+
+/// Whether the bytes that the ids add up to are cleaned of spaces before they are text.
+fn cleans(tokenizer: &Tokenizer) -> bool {
+    matches!(&tokenizer.recipe().pipeline, Pipeline::Llama(recipe) if recipe.clean_spaces)
+}
+
+pub(super) fn decode_into(
+    tokenizer: &Tokenizer,
+    ids: &[u32],
+    special: SpecialText,
+    bytes: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    let before = bytes.len();
+    let mut state = State::new(tokenizer, special);
+    for &id in ids {
+        state.push(tokenizer, id, bytes).inspect_err(|_| bytes.truncate(before))?;
+    }
+    if cleans(tokenizer) {
+        let mut text = bytes.split_off(before);
+        llama::clean_spaces(&mut text);
+        bytes.append(&mut text);
+    }
+    Ok(())
+}
+
+/// Decodes ids one by one: each [`push`](Self::push) gives the text that has become certain, never half a character.
+///
+/// All pieces and the rest that [`finish`](Self::finish) gives, one after the other, are what [`Tokenizer::decode`] gives for
+/// all ids.
+#[derive(Clone, Debug)]
+pub struct DecodeStream<'t> {
+    tokenizer: &'t Tokenizer,
+    state: State,
+    cleans: bool,
+    /// Rendered, and still to be cleaned of spaces.
+    raw: Vec<u8>,
+    /// Clean, but it ends inside a character.
+    clean: Vec<u8>,
+    text: String,
+}
+
+impl<'t> DecodeStream<'t> {
+    pub(super) fn new(tokenizer: &'t Tokenizer, special: SpecialText) -> Self {
+        Self {
+            tokenizer,
+            state: State::new(tokenizer, special),
+            cleans: cleans(tokenizer),
+            raw: Vec::new(),
+            clean: Vec::new(),
+            text: String::new(),
+        }
+    }
+
+    /// Takes the next id and returns the text that is certain now, often empty.
+    ///
+    /// # Errors
+    ///
+    /// An id that names no token; the stream goes on as if it had not been pushed.
+    pub fn push(&mut self, id: u32) -> Result<&str, DecodeError> {
+        self.state.push(self.tokenizer, id, &mut self.raw)?;
+        let certain = if self.cleans { llama::clean_prefix(&self.raw) } else { self.raw.len() };
+        self.advance(certain);
+        Ok(&self.text)
+    }
+
+    /// Ends the stream and returns the rest of the text.
+    #[must_use]
+    pub fn finish(mut self) -> String {
+        self.advance(self.raw.len());
+        self.text.push_str(&String::from_utf8_lossy(&self.clean));
+        self.text
+    }
+
+    /// Cleans the first `certain` bytes and turns what is whole characters into text.
+    fn advance(&mut self, certain: usize) {
+        self.text.clear();
+        let rest = self.raw.split_off(certain);
+        if self.cleans {
+            llama::clean_spaces(&mut self.raw);
+        }
+        self.clean.append(&mut self.raw);
+        self.raw = rest;
+        let mut used = 0;
+        for chunk in self.clean.utf8_chunks() {
+            self.text.push_str(chunk.valid());
+            used += chunk.valid().len();
+            let invalid = chunk.invalid();
+            // At the end, a prefix of a character may still become one.
+            if !invalid.is_empty() && used + invalid.len() == self.clean.len() && may_continue(invalid) {
+                break;
+            }
+            if !invalid.is_empty() {
+                self.text.push(char::REPLACEMENT_CHARACTER);
+            }
+            used += invalid.len();
+        }
+        self.clean.drain(..used);
+    }
+}
+
+/// Whether `bytes`, which are not UTF-8, could be the beginning of a character.
+fn may_continue(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+}

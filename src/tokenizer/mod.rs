@@ -1,0 +1,439 @@
+//! Text → ids → text.
+//!
+//! One semantic per source: a vocabulary from a GGUF file encodes as llama.cpp does, a `tokenizer.json` as `tokenizers` does,
+//! a SentencePiece model as `sentencepiece` does, a tiktoken file as tiktoken does. [`Pipeline`] is the closed list of them;
+//! the engines below are shared.
+
+mod bpe;
+mod decode;
+mod error;
+pub(crate) mod llama;
+mod memo;
+mod partition;
+pub(crate) mod pre_tokenizer;
+mod sink;
+mod specials;
+mod thread;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+pub use decode::DecodeStream;
+pub use error::{DecodeError, EncodeError};
+pub(crate) use sink::Sink;
+pub(crate) use specials::Specials;
+pub(crate) use thread::Local;
+
+use crate::vocabulary::{Vocabulary, attribute};
+use sink::{Count, WithOffsets};
+
+/// Text to ids and ids to text, for one model.
+///
+/// Cheap to clone (one reference count), `Send` and `Sync`; encoding takes no lock. A thread that encodes keeps about half a
+/// megabyte of scratch for each of the last four tokenizers it used.
+///
+/// # Semantics
+///
+/// Whoever owns the format decides what is right: llama.cpp for GGUF, `tokenizers` for `tokenizer.json`, `sentencepiece` for
+/// its models, tiktoken for its files.
+#[derive(Clone)]
+pub struct Tokenizer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// Tells tokenizers apart in a thread's memory; never used twice in a process.
+    number: u64,
+    vocabulary: Vocabulary,
+    specials: Specials,
+    recipe: Recipe,
+}
+
+/// What turns a vocabulary into a tokenizer; with the vocabulary's tables it is all that an image holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Recipe {
+    pub(crate) pipeline: Pipeline,
+    /// Special ids by role.
+    pub(crate) special: SpecialTokens,
+    /// Ids that end a generation, ascending.
+    pub(crate) eog: Vec<u32>,
+    pub(crate) add_bos: bool,
+    pub(crate) add_eos: bool,
+    /// Chat templates: name (`None` for the default one) and Jinja source.
+    pub(crate) chat_templates: Vec<(Option<String>, String)>,
+    /// What the file says beyond a tokenizer, for the caller to act on.
+    pub(crate) notes: Vec<String>,
+}
+
+/// The semantics of a source, with its parameters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Pipeline {
+    /// llama.cpp's, for GGUF.
+    Llama(llama::Recipe),
+    /// Each byte is an id.
+    Bytes,
+}
+
+/// Which special tokens take part in encoding: the field's two switches, *add* those that frame a text (BOS, EOS, …), and
+/// *parse* those that are spelled out in it.
+///
+/// Parse only text you trust: a user who writes `<|im_end|>` into a parsed prompt ends the turn.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[expect(clippy::exhaustive_enums, reason = "two switches have four settings")]
+pub enum Special {
+    /// Neither: the text and nothing but the text.
+    #[default]
+    Ignore,
+    /// Add the special tokens the model wants around a text.
+    Add,
+    /// Take special tokens in the text for what they are.
+    Parse,
+    /// Both.
+    AddAndParse,
+}
+
+impl Special {
+    /// Whether special tokens are added around the text.
+    #[must_use]
+    pub fn adds(self) -> bool {
+        matches!(self, Self::Add | Self::AddAndParse)
+    }
+
+    /// Whether special tokens are recognised in the text.
+    #[must_use]
+    pub fn parses(self) -> bool {
+        matches!(self, Self::Parse | Self::AddAndParse)
+    }
+}
+
+/// What decoding does with special tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[expect(clippy::exhaustive_enums, reason = "a piece is rendered or it is not")]
+pub enum SpecialText {
+    /// Leave them out: the text a person reads.
+    #[default]
+    Skip,
+    /// Render each as its text, such as `<|im_end|>`.
+    Render,
+}
+
+/// Special token ids by role, as the source names them. All are optional.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SpecialTokens {
+    /// Beginning of sequence.
+    pub bos: Option<u32>,
+    /// End of sequence.
+    pub eos: Option<u32>,
+    /// End of turn.
+    pub eot: Option<u32>,
+    /// End of message.
+    pub eom: Option<u32>,
+    /// Unknown.
+    pub unk: Option<u32>,
+    /// Separator.
+    pub sep: Option<u32>,
+    /// Padding.
+    pub pad: Option<u32>,
+    /// Mask.
+    pub mask: Option<u32>,
+    /// Fill-in-the-middle: what stands before the hole.
+    pub fim_pre: Option<u32>,
+    /// Fill-in-the-middle: what stands behind the hole.
+    pub fim_suf: Option<u32>,
+    /// Fill-in-the-middle: the hole.
+    pub fim_mid: Option<u32>,
+    /// Fill-in-the-middle: padding.
+    pub fim_pad: Option<u32>,
+    /// Fill-in-the-middle: repository name.
+    pub fim_rep: Option<u32>,
+    /// Fill-in-the-middle: file separator.
+    pub fim_sep: Option<u32>,
+}
+
+/// Ids, each with its place in the text.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Encoding {
+    /// The ids, as [`Tokenizer::encode`] gives them.
+    pub ids: Vec<u32>,
+    /// `[start, end)` in bytes of the *original* text, one a token. Ids that were added have an empty range at the edge they
+    /// were added to.
+    ///
+    /// Where the text is normalized before it is cut (accents stripped, white space collapsed, an invalid byte replaced) a
+    /// range covers what the token came from; several tokens may then share it, and characters that were dropped belong
+    /// to none.
+    pub offsets: Vec<Range<usize>>,
+}
+
+impl Tokenizer {
+    pub(crate) fn new(vocabulary: Vocabulary, specials: Specials, recipe: Recipe) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { inner: Arc::new(Inner { number, vocabulary, specials, recipe }) }
+    }
+
+    /// The ids of `text`.
+    ///
+    /// `O(n log n)` in bytes at worst, linear in ordinary text.
+    ///
+    /// # Errors
+    ///
+    /// - a special token is to be added that the model does not define;
+    /// - the vocabulary has no token for a byte of the text, nor one that stands for the unknown.
+    pub fn encode(&self, text: &str, special: Special) -> Result<Vec<u32>, EncodeError> {
+        self.encode_bytes(text.as_bytes(), special)
+    }
+
+    /// The ids of bytes that need not be UTF-8.
+    ///
+    /// What happens to an invalid byte is its source's rule: SentencePiece vocabularies (`llama`) encode the byte itself,
+    /// byte-level ones see U+FFFD for each invalid byte.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::encode`].
+    pub fn encode_bytes(&self, text: &[u8], special: Special) -> Result<Vec<u32>, EncodeError> {
+        // English runs at four to five bytes a token.
+        let mut ids = Vec::with_capacity(text.len() / 4 + 8);
+        self.run(text, special, &mut ids)?;
+        Ok(ids)
+    }
+
+    /// Appends the ids of `text` to `ids`; on an error `ids` is as it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::encode`].
+    pub fn encode_into(&self, text: &str, special: Special, ids: &mut Vec<u32>) -> Result<(), EncodeError> {
+        let before = ids.len();
+        self.run(text.as_bytes(), special, ids).inspect_err(|_| ids.truncate(before))
+    }
+
+    /// How many ids `text` has, without collecting them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::encode`].
+    pub fn count(&self, text: &str, special: Special) -> Result<usize, EncodeError> {
+        let mut count = Count::default();
+        self.run(text.as_bytes(), special, &mut count)?;
+        Ok(count.0)
+    }
+
+    /// The ids of `text`, each with the range of bytes it stands for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::encode`].
+    pub fn encode_with_offsets(&self, text: &str, special: Special) -> Result<Encoding, EncodeError> {
+        let mut sink = WithOffsets::default();
+        self.run(text.as_bytes(), special, &mut sink)?;
+        Ok(Encoding { ids: sink.ids, offsets: sink.offsets })
+    }
+
+    /// The ids of many texts, in their order, encoded on as many threads as the machine has cores.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::encode`]; of several failing texts the first in order counts.
+    pub fn encode_batch<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        special: Special,
+    ) -> Result<Vec<Vec<u32>>, EncodeError> {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(texts.len());
+        if threads <= 1 {
+            return texts.iter().map(|text| self.encode(text.as_ref(), special)).collect();
+        }
+        // Texts differ in length, so threads take the next few when they are done rather than a fixed share.
+        let next = AtomicU64::new(0);
+        let worker = || {
+            let mut done = Vec::new();
+            loop {
+                let start = next.fetch_add(BATCH, Ordering::Relaxed) as usize;
+                if start >= texts.len() {
+                    return done;
+                }
+                for (i, text) in texts.iter().enumerate().skip(start).take(BATCH as usize) {
+                    done.push((i, self.encode(text.as_ref(), special)));
+                }
+            }
+        };
+        let mut results: Vec<_> = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(worker)).collect();
+            let mut results = worker();
+            for other in others {
+                match other.join() {
+                    Ok(done) => results.extend(done),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            results
+        });
+        results.sort_unstable_by_key(|&(i, _)| i);
+        results.into_iter().map(|(_, ids)| ids).collect()
+    }
+
+    /// The text of `ids`, with U+FFFD for what is not UTF-8.
+    ///
+    /// `decode(encode(text)) == text` holds for byte-level and byte-fallback vocabularies on text without special tokens; not
+    /// where the source normalizes (lowercasing WordPiece), cleans up spaces, or adds a leading space that rendering keeps.
+    ///
+    /// # Errors
+    ///
+    /// An id that names no token.
+    pub fn decode(&self, ids: &[u32], special: SpecialText) -> Result<String, DecodeError> {
+        let bytes = self.decode_bytes(ids, special)?;
+        Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    }
+
+    /// The exact bytes of `ids`, which need not be UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// An id that names no token.
+    pub fn decode_bytes(&self, ids: &[u32], special: SpecialText) -> Result<Vec<u8>, DecodeError> {
+        let mut bytes = Vec::with_capacity(ids.len() * 5);
+        self.decode_into(ids, special, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Appends the bytes of `ids` to `bytes`; on an error `bytes` is as it was.
+    ///
+    /// # Errors
+    ///
+    /// An id that names no token.
+    pub fn decode_into(&self, ids: &[u32], special: SpecialText, bytes: &mut Vec<u8>) -> Result<(), DecodeError> {
+        decode::decode_into(self, ids, special, bytes)
+    }
+
+    /// Decodes ids as they come, such as those a model generates.
+    #[must_use]
+    pub fn decode_stream(&self, special: SpecialText) -> DecodeStream<'_> {
+        DecodeStream::new(self, special)
+    }
+
+    /// The bytes `id` renders to on its own; `None` when it names no token.
+    #[must_use]
+    pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
+        self.inner.vocabulary.piece(id)
+    }
+
+    /// The text of `id` as its source writes it: `Ġthe` of a byte-level vocabulary, `▁the` of a SentencePiece one.
+    #[must_use]
+    pub fn token_text(&self, id: u32) -> Option<std::borrow::Cow<'_, [u8]>> {
+        self.inner.vocabulary.text(id)
+    }
+
+    /// The id of the token that its source writes as `text`.
+    #[must_use]
+    pub fn id(&self, text: impl AsRef<[u8]>) -> Option<u32> {
+        self.inner.vocabulary.token_by_text(text.as_ref())
+    }
+
+    /// Number of ids, holes included: one more than the highest id.
+    #[must_use]
+    pub fn vocab_size(&self) -> u32 {
+        self.inner.vocabulary.len
+    }
+
+    /// Special token ids by role.
+    #[must_use]
+    pub fn special_tokens(&self) -> &SpecialTokens {
+        &self.inner.recipe.special
+    }
+
+    /// The ids that end a generation, ascending: a set, since a model may stop by more than one token.
+    #[must_use]
+    pub fn eog_tokens(&self) -> &[u32] {
+        &self.inner.recipe.eog
+    }
+
+    /// Whether `id` ends a generation.
+    #[must_use]
+    pub fn is_eog(&self, id: u32) -> bool {
+        self.inner.recipe.eog.binary_search(&id).is_ok()
+    }
+
+    /// Whether `id` is a control or unknown token, one that [`SpecialText::Skip`] leaves out.
+    #[must_use]
+    pub fn is_special(&self, id: u32) -> bool {
+        self.inner.vocabulary.attributes(id) & (attribute::CONTROL | attribute::UNKNOWN) != 0
+    }
+
+    /// Whether [`Special::Add`] puts BOS in front.
+    #[must_use]
+    pub fn add_bos(&self) -> bool {
+        self.inner.recipe.add_bos
+    }
+
+    /// Whether [`Special::Add`] puts EOS (of a BERT-like model: SEP) behind.
+    #[must_use]
+    pub fn add_eos(&self) -> bool {
+        self.inner.recipe.add_eos
+    }
+
+    /// A chat template's Jinja source: the default one for `None`, else the one of that name. It is data; nothing here runs it.
+    #[must_use]
+    pub fn chat_template(&self, name: Option<&str>) -> Option<&str> {
+        let mut templates = self.inner.recipe.chat_templates.iter();
+        templates.find(|(of, _)| of.as_deref() == name).map(|(_, source)| source.as_str())
+    }
+
+    /// The names of the chat templates beside the default one.
+    pub fn chat_template_names(&self) -> impl Iterator<Item = &str> {
+        self.inner.recipe.chat_templates.iter().filter_map(|(name, _)| name.as_deref())
+    }
+
+    pub(crate) fn vocabulary(&self) -> &Vocabulary {
+        &self.inner.vocabulary
+    }
+
+    pub(crate) fn specials(&self) -> &Specials {
+        &self.inner.specials
+    }
+
+    pub(crate) fn recipe(&self) -> &Recipe {
+        &self.inner.recipe
+    }
+
+    fn run<S: Sink>(&self, text: &[u8], special: Special, sink: &mut S) -> Result<(), EncodeError> {
+        let Inner { number, vocabulary, specials, recipe } = &*self.inner;
+        // Positions inside a text are kept in 32 bits.
+        if u32::try_from(text.len()).is_err() || text.len() > MOST_BYTES {
+            return Err(EncodeError::TooLong { bytes: text.len() });
+        }
+        match &recipe.pipeline {
+            Pipeline::Llama(recipe) => {
+                let encoder = llama::Encoder { recipe, vocabulary, specials };
+                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+            }
+            Pipeline::Bytes => {
+                for (i, &byte) in text.iter().enumerate() {
+                    sink.push(u32::from(byte), i..i + 1);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokenizer")
+            .field("vocab_size", &self.vocab_size())
+            .field("special_tokens", self.special_tokens())
+            .field("pipeline", &self.inner.recipe.pipeline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// So many texts a thread of [`Tokenizer::encode_batch`] takes at once.
+const BATCH: u64 = 8;
+
+/// Rewriting a text may triple it (`▁` for a space), and places in it are kept in 32 bits.
+const MOST_BYTES: usize = u32::MAX as usize / 4;
