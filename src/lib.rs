@@ -1,5 +1,6 @@
 //! Any model path in, a working and exact tokenizer out.
 
+mod formats;
 pub mod gguf;
 mod hub;
 mod mmap;
@@ -7,6 +8,7 @@ mod tokenizer;
 mod unicode;
 mod vocabulary;
 
+pub use formats::FormatError;
 pub use hub::{InvalidRepoId, RepoId};
 pub use tokenizer::{
     DecodeError, DecodeStream, EncodeError, Encoding, Special, SpecialText, SpecialTokens, Tokenizer,

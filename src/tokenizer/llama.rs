@@ -255,7 +255,7 @@ impl Encoder<'_> {
             }
             for at in span {
                 let token = self.vocabulary.bytes.get(usize::from(word[at])).copied().unwrap_or(NONE);
-                let token = if token == NONE { unknown(word[at], out.original(at)) } else { Ok(token) };
+                let token = if token == NONE { unknown(word[at], out.alignment.original(out.base + at..out.base + at).start) } else { Ok(token) };
                 match token {
                     Ok(NONE) => {}
                     Ok(token) => {
@@ -324,7 +324,7 @@ fn escape<'t, S: Sink>(text: &'t [u8], base: usize, prefix: &[u8], escape: bool)
     for at in spaces.chain([text.len()]) {
         escaped.extend_from_slice(&text[start..at]);
         if S::SPANS {
-            origin.extend(start as u32..at as u32);
+            Extend::extend(&mut origin, start as u32..at as u32);
         }
         if at < text.len() {
             escaped.extend_from_slice(SPACE);
@@ -347,10 +347,9 @@ fn repair<S: Sink>(text: Cow<'_, [u8]>, alignment: Alignment) -> (Cow<'_, [u8]>,
     let mut at = 0;
     while at < text.len() {
         let (character, len) = unicode::decode(&text, at);
-        let from = repaired.len();
         unicode::encode(character, &mut repaired);
         if S::SPANS {
-            origin.extend((from..repaired.len()).map(|_| at as u32));
+            origin.resize(repaired.len(), at as u32);
         }
         at += len;
     }

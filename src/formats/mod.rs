@@ -1,0 +1,136 @@
+//! Bytes → vocabulary and recipe, one module a format. Nothing here knows where the bytes came from.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use crate::mmap::Bytes;
+use crate::vocabulary::VocabularyError;
+
+/// Tokenizer files by the name they go under, wherever they lie: beside a model, in a snapshot, in memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Files {
+    entries: BTreeMap<String, Content>,
+}
+
+/// Where a file's bytes are.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// On disk; opened when it is asked for.
+    Path(PathBuf),
+    /// In memory, such as a download that no cache directory would take.
+    Bytes(Bytes),
+}
+
+impl Files {
+    /// Adds a file under `name` (`tokenizer.json`); a later one of the same name replaces it.
+    pub(crate) fn insert(&mut self, name: impl Into<String>, content: Content) {
+        self.entries.insert(name.into(), content);
+    }
+
+    /// Every name, in alphabetic order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Whether there is a file of this name.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// The path of a file, if it lies on disk.
+    pub(crate) fn path(&self, name: &str) -> Option<&std::path::Path> {
+        match self.entries.get(name)? {
+            Content::Path(path) => Some(path),
+            Content::Bytes(_) => None,
+        }
+    }
+
+    /// The bytes of a file, `None` when there is no such file.
+    pub(crate) fn open(&self, name: &str) -> Result<Option<Bytes>, FormatError> {
+        match self.entries.get(name) {
+            None => Ok(None),
+            Some(Content::Bytes(bytes)) => Ok(Some(bytes.clone())),
+            Some(Content::Path(path)) => Bytes::open(path)
+                .map(Some)
+                .map_err(|source| FormatError::Io { file: path.display().to_string(), source }),
+        }
+    }
+}
+
+/// Why a file does not make a tokenizer.
+///
+/// Each says which file, what was expected in it and, where there is something to do, what.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormatError {
+    /// The file could not be read.
+    #[error("cannot read {file}")]
+    Io {
+        /// The file.
+        file: String,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// A key that the format requires is not there.
+    #[error("expected the key `{key}` in {file}, found none")]
+    MissingKey {
+        /// The file, or the kind of file where the caller knows which.
+        file: String,
+        /// The key.
+        key: String,
+    },
+    /// A value is not what the format allows.
+    #[error("expected {expected} in {file} ({place}), found {found}")]
+    Value {
+        /// The file, or the kind of file where the caller knows which.
+        file: String,
+        /// The key, line or byte.
+        place: String,
+        /// What the format asks for.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The GGUF names no pre-tokenizer: the ids would be a guess.
+    #[error(
+        "the GGUF does not say how its text is cut (`tokenizer.ggml.pre` is missing), so its ids would be a guess; the \
+         `tokenizer.json` of the original model settles it, as does converting the model again"
+    )]
+    MissingPreTokenizer,
+    /// The GGUF names a pre-tokenizer that is not known.
+    #[error(
+        "the GGUF cuts its text by a pre-tokenizer that is not known here (`tokenizer.ggml.pre` = {name:?}), so its ids would \
+         be a guess; the `tokenizer.json` of the original model settles it"
+    )]
+    UnsupportedPreTokenizer {
+        /// The value of `tokenizer.ggml.pre`.
+        name: String,
+    },
+    /// The model's kind of vocabulary is not one that can be used.
+    #[error("expected a kind of vocabulary that can be loaded, found {kind:?} in {file}{hint}")]
+    UnsupportedModel {
+        /// The file, or the kind of file where the caller knows which.
+        file: String,
+        /// The kind as the file spells it.
+        kind: String,
+        /// What to do, beginning with a semicolon; may be empty.
+        hint: String,
+    },
+    /// The tokens do not make a vocabulary.
+    #[error("the tokens of {file} do not make a vocabulary")]
+    Vocabulary {
+        /// The file, or the kind of file where the caller knows which.
+        file: String,
+        /// Why.
+        source: VocabularyError,
+    },
+    /// The file is not well-formed.
+    #[error("malformed {file}")]
+    Malformed {
+        /// The file.
+        file: String,
+        /// Where and why, by whoever read it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
