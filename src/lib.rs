@@ -1,5 +1,6 @@
 //! Any model path in, a working and exact tokenizer out.
 
+pub mod evidence;
 pub mod gguf;
 mod hub;
 mod mmap;
