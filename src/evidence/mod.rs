@@ -80,6 +80,8 @@ pub enum RowsSource {
     GgufKey,
     /// The shape of `token_embd.weight` in the GGUF.
     GgufTensor,
+    /// The length of `tokenizer.ggml.tokens`, which converters pad to the rows of the embedding.
+    GgufTokens,
     /// The shape of the token embedding in a safetensors header.
     SafetensorsHeader,
     /// `vocab_size` in `config.json`.
@@ -91,6 +93,7 @@ impl std::fmt::Display for RowsSource {
         f.write_str(match self {
             Self::GgufKey => "GGUF key {architecture}.vocab_size",
             Self::GgufTensor => "shape of token_embd.weight",
+            Self::GgufTokens => "length of tokenizer.ggml.tokens",
             Self::SafetensorsHeader => "shape of the embedding in the safetensors header",
             Self::ConfigJson => "vocab_size in config.json",
         })
@@ -330,7 +333,7 @@ impl Evidence {
     }
 
     /// How many rows the model's vocabulary has, from the first place that says: the GGUF's key, the shape of its embedding,
-    /// the safetensors header, `config.json`.
+    /// its list of tokens, the safetensors header, `config.json`.
     #[must_use]
     pub fn rows(&self) -> Option<Rows> {
         let row = |source| move |count| Rows { count, source };
@@ -342,7 +345,9 @@ impl Evidence {
                 Ok(Some(tensor)) => tensor.dims().get(1).copied().map(row(RowsSource::GgufTensor)),
                 _ => None,
             };
-            if let Some(rows) = by_key.or_else(by_shape) {
+            let by_tokens =
+                || gguf.array(TOKENS).map(|tokens| tokens.len() as u64).map(row(RowsSource::GgufTokens));
+            if let Some(rows) = by_key.or_else(by_shape).or_else(by_tokens) {
                 return Some(rows);
             }
         }

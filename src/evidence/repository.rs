@@ -151,10 +151,10 @@ fn from_config(config: &Config, endpoint: Option<&str>, into: &mut Vec<Repositor
         let id = text.and_then(|text| metadata_id(text)).filter(|id| !Path::new(id.as_str()).exists());
         into.extend(id.map(|id| Repository::new(id, kind, NameSource::Json { file, key })));
     };
-    // A tokenizer is saved with the name that it was loaded from, a model with the name of what it was trained from.
+    // Both are saved with the name of what was loaded before training, and tokens may have been added since.
     json(
         config.tokenizer_name_or_path.as_ref(),
-        RepositoryKind::Source,
+        RepositoryKind::Base,
         "tokenizer_config.json",
         "name_or_path",
     );

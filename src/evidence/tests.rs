@@ -212,10 +212,12 @@ fn rows_come_from_the_nearest_source() {
     place.write("model.safetensors", safetensors::tests::file(header));
     place
         .write("shape.gguf", model().tensor("x", &[1], 0).tensor("token_embd.weight", &[8, 20], 77).finish());
-    place.write("none.gguf", model().finish());
+    place.write("tokens.gguf", model().finish());
+    place.write("none.gguf", GgufBuilder::new().string("general.architecture", "llama").finish());
     place.write("model.onnx", b"\x08\x07\x12\x07pytorch");
     for (name, count, source) in [
         ("shape.gguf", 20, RowsSource::GgufTensor),
+        ("tokens.gguf", 2, RowsSource::GgufTokens),
         ("none.gguf", 40, RowsSource::ConfigJson),
         ("model.safetensors", 30, RowsSource::SafetensorsHeader),
         ("model.onnx", 40, RowsSource::ConfigJson),
