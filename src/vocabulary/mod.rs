@@ -13,10 +13,12 @@
 mod index;
 mod pairs;
 mod table;
+mod trie;
 
 pub(crate) use index::{Domain, Index};
 pub(crate) use pairs::{Pair, Pairs, Rank};
 pub(crate) use table::Table;
+pub(crate) use trie::{Node, Trie, Walker};
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -394,7 +396,13 @@ impl Builder {
         if id >= MAX_SYMBOLS { Err(VocabularyError::TooLarge) } else { Ok(id) }
     }
 
-    fn enter(&mut self, id: u32, start: usize, attributes: u16, domain: Domain) -> Result<u32, VocabularyError> {
+    fn enter(
+        &mut self,
+        id: u32,
+        start: usize,
+        attributes: u16,
+        domain: Domain,
+    ) -> Result<u32, VocabularyError> {
         let end = u32::try_from(self.arena.len()).map_err(|_| VocabularyError::TooLarge)?;
         self.keys.push(end);
         self.attributes.push(attributes);
