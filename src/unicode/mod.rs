@@ -54,7 +54,7 @@ pub(crate) fn cpp_flags(cp: u32) -> u8 {
     flags(&tables::CPP_INDEX, &CPP_FLAGS, cp)
 }
 
-/// Flags of `cp` in the tables of the `regex` crate.
+/// Flags of `cp` in the tables of the `regex` crate; a surrogate is classed as U+FFFD, which takes its place there.
 #[inline]
 pub(crate) fn regex_flags(cp: u32) -> u8 {
     flags(&tables::REGEX_INDEX, &REGEX_FLAGS, cp)
