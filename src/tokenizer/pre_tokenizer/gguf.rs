@@ -8,10 +8,10 @@ use super::grammar::{
     words_but_space,
 };
 use super::stages::{
-    afmoe_numbers, afmoe_scripts, bloom, class_runs, deepseek_han, exaone_moe, han_and_kana, image_token, indent,
-    is_deepseek_letter, is_deepseek_punctuation, kimi_k2, ladder, lines, number_groups, numbers_from_the_right,
-    punctuation_runs, runs_by_kind, sentinel, single_newlines, spaced_run, superbpe_cuts, three_digits,
-    trailing_whitespace, wide_runs, youtu_class,
+    afmoe_numbers, afmoe_scripts, bloom, class_runs, deepseek_han, exaone_moe, han_and_kana, image_token,
+    indent, is_deepseek_letter, is_deepseek_punctuation, kimi_k2, ladder, lines, number_groups,
+    numbers_from_the_right, punctuation_runs, runs_by_kind, sentinel, single_newlines, spaced_run,
+    superbpe_cuts, three_digits, trailing_whitespace, wide_runs, youtu_class,
 };
 use crate::unicode::{LETTER, LOWER, MARK, NUMBER, PUNCTUATION, WHITESPACE, is_whitespace};
 
@@ -258,11 +258,7 @@ pub(super) const TEKKEN: Camel = Camel { contraction: Contraction::None, digits:
 
 /// `\p{N}{1,3}`, then `[一-龥぀-ゟ゠-ヿ]+`, then words.
 #[inline(always)]
-pub(super) fn deepseek_v3<C: Classes>(
-    text: &[u8],
-    range: Range<usize>,
-    each: &mut impl FnMut(Range<usize>),
-) {
+pub(super) fn deepseek_v3<C: Classes>(text: &[u8], range: Range<usize>, each: &mut impl FnMut(Range<usize>)) {
     number_groups::<C>(text, range, 3, &mut |piece| {
         wide_runs(text, piece, han_and_kana, &mut |piece| {
             cut(text, piece, |text, pos| deepseek_words::<C>(text, pos, false), each);

@@ -203,8 +203,7 @@ pub(super) fn deepseek_words<C: Classes>(text: &[u8], pos: usize, spark: bool) -
         return C::run(text, next, is_letter);
     }
     let trail = if spark { Trail::None } else { Trail::Newlines };
-    let end =
-        punctuation::<C>(text, pos, (class, len), trail, |class| class & (PUNCTUATION | SYMBOL) != 0);
+    let end = punctuation::<C>(text, pos, (class, len), trail, |class| class & (PUNCTUATION | SYMBOL) != 0);
     if end > pos {
         return end;
     }

@@ -14,8 +14,6 @@ mod stages;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod adhoc;
 
 use std::borrow::Cow;
 use std::ops::Range;

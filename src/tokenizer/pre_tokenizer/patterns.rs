@@ -6,8 +6,8 @@ use super::classes::{Regex, RegexWithoutHan, cut, is_script_han};
 use super::gguf::{GPT4O, LLAMA3, QWEN2, QWEN35, TEKKEN, deepseek_v3};
 use super::grammar::{Camel, Contraction, Tail, Trail, Words, camel, deepseek_words, gpt2, words};
 use super::stages::{
-    bloom, class_runs, deepseek_han, han_and_kana, is_deepseek_letter, is_deepseek_punctuation, number_groups,
-    single_newlines, spaced_run, three_digits, trailing_whitespace, wide_runs,
+    bloom, class_runs, deepseek_han, han_and_kana, is_deepseek_letter, is_deepseek_punctuation,
+    number_groups, single_newlines, spaced_run, three_digits, trailing_whitespace, wide_runs,
 };
 use crate::unicode::{LETTER, NUMBER, PUNCTUATION, decode};
 

@@ -333,16 +333,152 @@ fn shown(text: &[u8], ranges: &[Range<usize>]) -> Vec<String> {
 
 fn fragments() -> impl Strategy<Value = Vec<u8>> {
     let words = [
-        "'s", "'S", "'re", "'RE", "'ll", "'lL", "'ve", "'t", "'ſ", "'é", "'", " ", "  ", "    ", "     ", "\t", "\n",
-        "\r", "\r\n", "\n\n", " \n", "\n ", "/", "//", "a", "Z", "ab", "hello", "World", "ABC", "aB", "É", "é", "ДОМ",
-        "дом", "ǅ", "ʰ", "ª", "ß", "ſ", "İ", "1", "12", "123", "1234567", "٣", "²", "Ⅷ", "〇", "１２３", "½", "一", "龥",
-        "龦", "㐀", "豈", "々", "⺀", "ア", "゛", "゠", "・", "한국", "ㄱ", "ㄅ", "กำ", "ก", "क", "ि", "की", "\u{301}",
-        "e\u{301}", "\u{200C}", "\u{200D}", "\u{20DD}", "!", "?", ".", ",", "…", "。", "，", "、", "।", "۔", "،", "(",
-        ")", "|", "_", "-", "\"", "#", "$", "+", "<", "=", ">", "^", "`", "~", "[", "\\", "]", "{", "}", "“", "’", "—",
-        "！", "～", "€", "©", "😀", "👨\u{200D}👩", "\u{FFFD}", "\u{3000}", "\u{A0}", "\u{85}", "\u{2028}", "\u{1680}",
-        "\u{B}", "\u{C}", "\u{1C}", "\0", "\u{7F}", "\u{AD}", "\u{FEFF}", "\u{E000}", "\u{378}", "\u{10D50}",
-        "\u{323B0}", "\u{E0100}", "\u{10FFFF}", "<sentinel:12>", "<sentinel:", "IMGIMGABZ", "IMGIMGABCDEZ", "IMGIMG",
-        "_a", "a_1", "x1y", "aªB", "ABªC", "Aʰb", "\u{16FF0}",
+        "'s",
+        "'S",
+        "'re",
+        "'RE",
+        "'ll",
+        "'lL",
+        "'ve",
+        "'t",
+        "'ſ",
+        "'é",
+        "'",
+        " ",
+        "  ",
+        "    ",
+        "     ",
+        "\t",
+        "\n",
+        "\r",
+        "\r\n",
+        "\n\n",
+        " \n",
+        "\n ",
+        "/",
+        "//",
+        "a",
+        "Z",
+        "ab",
+        "hello",
+        "World",
+        "ABC",
+        "aB",
+        "É",
+        "é",
+        "ДОМ",
+        "дом",
+        "ǅ",
+        "ʰ",
+        "ª",
+        "ß",
+        "ſ",
+        "İ",
+        "1",
+        "12",
+        "123",
+        "1234567",
+        "٣",
+        "²",
+        "Ⅷ",
+        "〇",
+        "１２３",
+        "½",
+        "一",
+        "龥",
+        "龦",
+        "㐀",
+        "豈",
+        "々",
+        "⺀",
+        "ア",
+        "゛",
+        "゠",
+        "・",
+        "한국",
+        "ㄱ",
+        "ㄅ",
+        "กำ",
+        "ก",
+        "क",
+        "ि",
+        "की",
+        "\u{301}",
+        "e\u{301}",
+        "\u{200C}",
+        "\u{200D}",
+        "\u{20DD}",
+        "!",
+        "?",
+        ".",
+        ",",
+        "…",
+        "。",
+        "，",
+        "、",
+        "।",
+        "۔",
+        "،",
+        "(",
+        ")",
+        "|",
+        "_",
+        "-",
+        "\"",
+        "#",
+        "$",
+        "+",
+        "<",
+        "=",
+        ">",
+        "^",
+        "`",
+        "~",
+        "[",
+        "\\",
+        "]",
+        "{",
+        "}",
+        "“",
+        "’",
+        "—",
+        "！",
+        "～",
+        "€",
+        "©",
+        "😀",
+        "👨\u{200D}👩",
+        "\u{FFFD}",
+        "\u{3000}",
+        "\u{A0}",
+        "\u{85}",
+        "\u{2028}",
+        "\u{1680}",
+        "\u{B}",
+        "\u{C}",
+        "\u{1C}",
+        "\0",
+        "\u{7F}",
+        "\u{AD}",
+        "\u{FEFF}",
+        "\u{E000}",
+        "\u{378}",
+        "\u{10D50}",
+        "\u{323B0}",
+        "\u{E0100}",
+        "\u{10FFFF}",
+        "<sentinel:12>",
+        "<sentinel:",
+        "IMGIMGABZ",
+        "IMGIMGABCDEZ",
+        "IMGIMG",
+        "_a",
+        "a_1",
+        "x1y",
+        "aªB",
+        "ABªC",
+        "Aʰb",
+        "\u{16FF0}",
     ];
     let bytes: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
     let broken = [&b"\xFF"[..], b"\xE4\xBD", b"\xED\xA0\x80", b"\xED\xBF\xBF", b"\xC0\x80", b"\xF8", b"\x80"];
@@ -413,12 +549,18 @@ fn every_single_character_is_cut_alike() {
     };
     let oracles: Vec<(Split, Vec<Engine>)> = REGEXES
         .iter()
-        .filter(|(split, _)| matches!(split, GgufSplit::Gpt4o | GgufSplit::Afmoe | GgufSplit::KimiK2 | GgufSplit::DeepseekLlm))
-        .map(|&(split, regexes)| (Split::Gguf(split), regexes.iter().map(|(e, r)| Engine::new(e, r)).collect()))
+        .filter(|(split, _)| {
+            matches!(split, GgufSplit::Gpt4o | GgufSplit::Afmoe | GgufSplit::KimiK2 | GgufSplit::DeepseekLlm)
+        })
+        .map(|&(split, regexes)| {
+            (Split::Gguf(split), regexes.iter().map(|(e, r)| Engine::new(e, r)).collect())
+        })
         .collect();
     let patterns: Vec<(Split, Split)> = known_patterns()
         .filter(|(_, split)| matches!(split, PatternSplit::O200k | PatternSplit::Kimi | PatternSplit::Qwen35))
-        .map(|(pattern, split)| (Split::Pattern(split), Split::Regex(Arc::new(Compiled::new(pattern).unwrap()))))
+        .map(|(pattern, split)| {
+            (Split::Pattern(split), Split::Regex(Arc::new(Compiled::new(pattern).unwrap())))
+        })
         .collect();
     // Every code point of the first two planes that hold characters, and a sample of the rest.
     for cp in (0..0x2_0000).chain((0x2_0000..0x11_0000).step_by(97)).step_by(3) {
@@ -497,10 +639,36 @@ fn every_split_is_linear() {
     let long = |word: &str| word.repeat((1 << 20) / word.len());
     let mixed = |a: &str, b: &str| long(a) + b;
     let hard = [
-        long(" "), long("\n"), long("\r\n "), long("\u{3000}"), long("7"), long("a"), long("A"), long("aA"), long("Aª"),
-        mixed("ª", &long("A")), long("\u{301}"), long("!"), long("'"), long("' "), long("一"), long("😀"), long("a "),
-        long(" a"), long("<sentinel:1"), long("IMGIMGA"), long("\t\n"), mixed(" ", "x"), mixed("7", "x"),
-        mixed("A", "1"), long("７"), long("!\n"), long("/\n"), long("_"), long("\0"), long("\u{378}"),
+        long(" "),
+        long("\n"),
+        long("\r\n "),
+        long("\u{3000}"),
+        long("7"),
+        long("a"),
+        long("A"),
+        long("aA"),
+        long("Aª"),
+        mixed("ª", &long("A")),
+        long("\u{301}"),
+        long("!"),
+        long("'"),
+        long("' "),
+        long("一"),
+        long("😀"),
+        long("a "),
+        long(" a"),
+        long("<sentinel:1"),
+        long("IMGIMGA"),
+        long("\t\n"),
+        mixed(" ", "x"),
+        mixed("7", "x"),
+        mixed("A", "1"),
+        long("７"),
+        long("!\n"),
+        long("/\n"),
+        long("_"),
+        long("\0"),
+        long("\u{378}"),
     ];
     for split in every_split() {
         for text in &hard {
@@ -556,7 +724,10 @@ fn splits_without_gaps_have_none() {
 fn a_pattern_that_backtracks_too_far_is_an_error() {
     let split = compile(r"((a+)\2?)+c").unwrap();
     let error = split.split("a".repeat(200).as_bytes(), &mut |_| {}).unwrap_err();
-    assert_eq!(error.to_string(), r"the split pattern `((a+)\2?)+c` gave up at byte 0 of a text of 200 bytes");
+    assert_eq!(
+        error.to_string(),
+        r"the split pattern `((a+)\2?)+c` gave up at byte 0 of a text of 200 bytes"
+    );
     assert_eq!(compile("(").unwrap_err().to_string(), "the split pattern `(` does not compile");
 }
 
@@ -585,9 +756,11 @@ fn the_table_equals_the_specification() {
         let strings = |key: &str| -> Vec<String> {
             row[key].as_array().unwrap().iter().map(|s| s.as_str().unwrap().to_owned()).collect()
         };
-        let expected: Vec<(String, String)> = strings("engines").into_iter().zip(strings("regexes")).collect();
+        let expected: Vec<(String, String)> =
+            strings("engines").into_iter().zip(strings("regexes")).collect();
         let (_, regexes) = REGEXES.iter().find(|(split, _)| *split == pre.split).unwrap();
-        let regexes: Vec<(String, String)> = regexes.iter().map(|&(e, r)| (e.to_owned(), r.to_owned())).collect();
+        let regexes: Vec<(String, String)> =
+            regexes.iter().map(|&(e, r)| (e.to_owned(), r.to_owned())).collect();
         assert_eq!(regexes, expected, "{name}");
         let switches = [
             ("byte_encode", pre.byte_encode),
