@@ -392,7 +392,7 @@ fn escape<'t, S: Sink>(text: &'t [u8], base: usize, prefix: &[u8], escape: bool)
 }
 
 /// `text` with each invalid byte as U+FFFD, which is how llama.cpp's byte-pair session sees it.
-fn repair<S: Sink>(text: Cow<'_, [u8]>, alignment: Alignment) -> (Cow<'_, [u8]>, Alignment) {
+pub(super) fn repair<S: Sink>(text: Cow<'_, [u8]>, alignment: Alignment) -> (Cow<'_, [u8]>, Alignment) {
     if std::str::from_utf8(&text).is_ok() {
         return (text, alignment);
     }
