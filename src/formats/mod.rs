@@ -1,7 +1,14 @@
 //! Bytes → vocabulary and recipe, one module a format. Nothing here knows where the bytes came from.
 
 pub(crate) mod gguf;
+pub(crate) mod rwkv;
+pub(crate) mod sentencepiece;
 pub(crate) mod side_files;
+pub(crate) mod tekken;
+pub(crate) mod tiktoken;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -139,4 +146,10 @@ pub enum FormatError {
         /// Where and why, by whoever read it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// The beginning of what a file has, for an error that a person reads.
+fn excerpt(bytes: &[u8]) -> String {
+    let head = &bytes[..bytes.len().min(40)];
+    format!("{:?}{}", String::from_utf8_lossy(head), if head.len() < bytes.len() { "…" } else { "" })
 }

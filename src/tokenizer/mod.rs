@@ -14,6 +14,7 @@ pub(crate) mod pre_tokenizer;
 mod sink;
 mod specials;
 mod thread;
+pub(crate) mod tiktoken;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use bpe::derive_merges;
 pub use decode::DecodeStream;
 pub use error::{DecodeError, EncodeError};
 pub(crate) use sink::Sink;
@@ -73,6 +75,8 @@ pub(crate) struct Recipe {
 pub(crate) enum Pipeline {
     /// llama.cpp's, for GGUF.
     Llama(llama::Recipe),
+    /// tiktoken's, for its rank files and for tekken.json.
+    Tiktoken(tiktoken::Recipe),
     /// Each byte is an id.
     Bytes,
 }
@@ -410,6 +414,10 @@ impl Tokenizer {
         match &recipe.pipeline {
             Pipeline::Llama(recipe) => {
                 let encoder = llama::Encoder { recipe, vocabulary, specials };
+                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+            }
+            Pipeline::Tiktoken(recipe) => {
+                let encoder = tiktoken::Encoder { recipe, vocabulary, specials };
                 thread::with(*number, |local| encoder.encode(text, special, local, sink))
             }
             Pipeline::Bytes => {
