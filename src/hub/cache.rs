@@ -216,6 +216,11 @@ impl Repository {
         Lookup::Missing
     }
 
+    /// Whether there is a blob of this name, whatever its content.
+    pub(crate) fn has_blob(&self, digest: &Digest) -> bool {
+        self.blob(digest.as_str()).is_file()
+    }
+
     /// The blob of this name, read and verified; `None` if it is missing or damaged.
     pub(crate) fn read_blob(&self, digest: &Digest, limit: u64) -> Option<Vec<u8>> {
         let content = read_at_most(&self.blob(digest.as_str()), limit).ok()?;
@@ -428,8 +433,9 @@ impl Repository {
         if snapshots.is_dir() {
             return Ok(());
         }
-        if !self.root.is_dir() {
-            fs::create_dir_all(&self.root)?;
+        fs::create_dir_all(&self.root)?;
+        // Older tools report the tag as a stray file, so a cache that they have begun stays as it is.
+        if entries(&self.root).all(|(name, _)| name == ".locks") {
             tag(&self.root);
         }
         let staging = self.locks().join(format!("{}.new", random_name()));

@@ -13,6 +13,8 @@ mod observer;
 #[cfg(feature = "hub")]
 mod session;
 mod settings;
+#[cfg(all(test, feature = "hub"))]
+mod tests;
 mod token;
 mod url;
 

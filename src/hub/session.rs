@@ -199,7 +199,7 @@ impl<'a> Session<'a> {
         cached: CachedFile,
         content: Vec<u8>,
     ) -> Result<Option<Fetched>, Error> {
-        let (_, metadata) = self.with_token_fallback(|session| session.follow(Method::Head, file))?;
+        let (_, metadata) = self.with_token_fallback(|session| session.follow(Method::Head, file, true))?;
         let commit = self.pin(metadata.commit, file)?;
         let announced = metadata.etag.as_deref().and_then(Digest::new);
         let same = match (&announced, &cached.digest) {
@@ -258,8 +258,9 @@ impl<'a> Session<'a> {
 
     fn download_once(&mut self, file: &str) -> Attempt<Fetched> {
         let mut lock = None;
+        let mut trust_blobs = true;
         loop {
-            let (answer, metadata) = self.follow(Method::Get, file)?;
+            let (answer, metadata) = self.follow(Method::Get, file, trust_blobs)?;
             let commit = self.pin(metadata.commit.clone(), file).map_err(never)?;
             let limit = self.settings.max_file_bytes;
             if metadata.size.is_some_and(|size| size > limit) {
@@ -283,7 +284,9 @@ impl<'a> Session<'a> {
                     self.finish();
                     return Ok(Fetched { content, path, commit, etag, how: How::Revalidated, requests: 0 });
                 }
-                let Some(answer) = answer else { continue };
+                // No such blob after all, or a damaged one: now for the content.
+                trust_blobs = false;
+                let Some(answer) = answer.filter(|answer| answer.status() == 200) else { continue };
                 return self.receive(file, answer, &metadata, commit, announced);
             }
             return self.receive(file, answer, &metadata, commit, announced);
@@ -411,9 +414,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Sends a request for `file` and follows redirects. A `HEAD` stops as soon as commit and hash are known; a `GET` ends at the
-    /// content, with a status of 200.
-    fn follow(&mut self, method: Method, file: &str) -> Attempt<(Answer, Metadata)> {
+    /// Sends a request for `file` and follows redirects to the content, with a status of 200. May stop at a redirect that says
+    /// all there is to know: for a `HEAD`, commit and hash; for a `GET` that trusts blobs, the hash of one in the cache.
+    fn follow(&mut self, method: Method, file: &str, trust_blobs: bool) -> Attempt<(Answer, Metadata)> {
         let mut url = self.file_url(file);
         let mut metadata = Metadata::default();
         let mut on_hub = true;
@@ -437,7 +440,7 @@ impl<'a> Session<'a> {
                     return Ok((answer, metadata));
                 }
                 301 | 302 | 303 | 307 | 308 => {
-                    let next = redirect(&url, &answer)?;
+                    let next = redirect(&url, answer.header("location")).map_err(never)?;
                     if on_hub && !self.is_hub(next.origin()) {
                         // From here on, another's server: this answer is the Hub's last word on the file.
                         metadata.absorb_final(&answer);
@@ -447,7 +450,11 @@ impl<'a> Session<'a> {
                         }
                         on_hub = false;
                     }
-                    if method == Method::Head && (!on_hub || metadata.is_complete()) {
+                    let enough = match method {
+                        Method::Head => !on_hub || metadata.is_complete(),
+                        Method::Get => trust_blobs && metadata.is_complete() && self.has_blob(&metadata),
+                    };
+                    if enough {
                         return Ok((answer, metadata));
                     }
                     answer.read_some(4096); // a short body read to its end leaves the connection usable
@@ -458,6 +465,11 @@ impl<'a> Session<'a> {
             }
         }
         Err(never(Error::Redirect { host: url.host(), reason: "more than 20 in a row" }))
+    }
+
+    fn has_blob(&self, metadata: &Metadata) -> bool {
+        let digest = metadata.etag.as_deref().and_then(Digest::new);
+        self.cache.as_ref().zip(digest).is_some_and(|(cache, digest)| cache.has_blob(&digest))
     }
 
     fn send(&mut self, method: Method, url: &Url, on_hub: bool) -> Attempt<Answer> {
@@ -597,10 +609,10 @@ fn fetched(content: Vec<u8>, cached: CachedFile, how: How) -> Fetched {
     }
 }
 
-fn redirect(url: &Url, answer: &Answer) -> Attempt<Url> {
-    let refuse = |reason| never(Error::Redirect { host: url.host(), reason });
-    let location = answer.header("location").ok_or_else(|| refuse("no Location"))?;
-    let next = url.join(location).map_err(|error| refuse(error.0))?;
+/// Where a redirect seen at `url` leads, if it may be followed at all.
+fn redirect(url: &Url, location: Option<&str>) -> Result<Url, Error> {
+    let refuse = |reason| Error::Redirect { host: url.host(), reason };
+    let next = url.join(location.ok_or_else(|| refuse("no Location"))?).map_err(|error| refuse(error.0))?;
     if url.origin().https && !next.origin().https {
         return Err(refuse("from https to http"));
     }
@@ -647,4 +659,68 @@ fn message(answer: &mut Answer) -> String {
         text = format!("{text} (request {id})");
     }
     text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Environment;
+
+    #[test]
+    fn redirects_stay_on_http_and_never_lose_tls() {
+        let secure = Url::parse("https://huggingface.co/a").unwrap();
+        let plain = Url::parse("http://127.0.0.1:1/a").unwrap();
+        let to = |url: &Url, location| redirect(url, location).map(|url| url.to_string()).ok();
+        assert_eq!(to(&secure, Some("/b?c")).as_deref(), Some("https://huggingface.co/b?c"));
+        assert_eq!(to(&plain, Some("https://x/b")).as_deref(), Some("https://x/b"));
+        for location in
+            [None, Some(""), Some("http://huggingface.co/b"), Some("file:///b"), Some("ftp://x/b")]
+        {
+            assert_eq!(to(&secure, location), None, "{location:?}");
+        }
+    }
+
+    #[test]
+    fn the_token_goes_to_the_hub_only_and_not_in_clear() {
+        let may = |endpoint: &str, target: &str| {
+            let mut settings = Settings::from_environment(&Environment::of(&[("HF_ENDPOINT", endpoint)]));
+            settings.offline = true;
+            let id = "a/b".parse().unwrap();
+            let session = Session::new(&settings, id, "main", None, settings.deadline()).unwrap();
+            session.may_carry_token(Url::parse(target).unwrap().origin())
+        };
+        let (hub, mirror) = ("https://huggingface.co", "http://mirror.example:8080/hf");
+        for (endpoint, target) in [
+            (hub, "https://huggingface.co/x"),
+            (hub, "https://HF.co/x"),
+            (mirror, "http://mirror.example:8080/y"),
+            (mirror, "https://huggingface.co/x"),
+            ("http://127.0.0.1:9", "http://127.0.0.1:9/x"),
+        ] {
+            assert!(may(endpoint, target), "{endpoint} -> {target}");
+        }
+        for (endpoint, target) in [
+            (hub, "http://huggingface.co/x"),
+            (hub, "https://huggingface.co:8443/x"),
+            (hub, "https://cdn-lfs.huggingface.co/x"),
+            (hub, "https://huggingface.co.example/x"),
+            (hub, "http://127.0.0.1/x"),
+            (mirror, "http://mirror.example/x"),
+            (mirror, "https://mirror.example:8080/x"),
+            ("http://127.0.0.1:9", "http://127.0.0.1:10/x"),
+        ] {
+            assert!(!may(endpoint, target), "{endpoint} -> {target}");
+        }
+    }
+
+    #[test]
+    fn waits_are_read_from_either_header() {
+        let wait = |rate_limit, retry_after| wait_asked(rate_limit, retry_after).map(|wait| wait.as_secs());
+        assert_eq!(wait(Some("\"resolvers\";r=0;t=55"), None), Some(56));
+        assert_eq!(wait(Some("\"resolvers\"; r=0; t=55"), Some("7")), Some(56));
+        assert_eq!(wait(Some("\"resolvers\";r=12;t=55"), None), None);
+        assert_eq!(wait(Some("\"resolvers\";r=12;t=55"), Some("7")), Some(8));
+        assert_eq!(wait(None, Some("Wed, 21 Oct 2026 07:28:00 GMT")), None);
+        assert_eq!(wait(Some("r=0;t=99999999999"), Some("-1")), None);
+    }
 }

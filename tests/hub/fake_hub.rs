@@ -157,12 +157,12 @@ impl FakeHub {
         let mut inner = self.state.lock();
         let files: BTreeMap<String, File> = files
             .iter()
-            .map(|&(name, content, delivery)| (name.to_owned(), File { content: content.to_owned(), delivery }))
+            .map(|&(name, content, delivery)| {
+                (name.to_owned(), File { content: content.to_owned(), delivery })
+            })
             .collect();
-        let repository_entry = inner.repositories.entry(repository.to_owned()).or_insert_with(|| Repository {
-            access: Access::Public,
-            branches: BTreeMap::new(),
-            commits: HashMap::new(),
+        let repository_entry = inner.repositories.entry(repository.to_owned()).or_insert_with(|| {
+            Repository { access: Access::Public, branches: BTreeMap::new(), commits: HashMap::new() }
         });
         let mut hasher = Sha1::new();
         hasher.update(format!("{repository} {}", repository_entry.commits.len()));
@@ -211,7 +211,10 @@ impl Drop for FakeHub {
 
 impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -373,7 +376,8 @@ impl Answer {
 
     fn error(status: u16, code: &str, text: &str) -> Self {
         let body = format!("{{\"error\":\"{text}\"}}");
-        let mut headers = vec![("X-Error-Message", text.to_owned()), ("X-Request-Id", "Root=1-test".to_owned())];
+        let mut headers =
+            vec![("X-Error-Message", text.to_owned()), ("X-Request-Id", "Root=1-test".to_owned())];
         if !code.is_empty() {
             headers.push(("X-Error-Code", code.to_owned()));
         }
@@ -496,7 +500,11 @@ impl Inner {
                     name.replace('/', "%2F"),
                     found.etag()
                 );
-                Answer::new(307, &[("Location", location)], b"Temporary Redirect. Redirecting to another place")
+                Answer::new(
+                    307,
+                    &[("Location", location)],
+                    b"Temporary Redirect. Redirecting to another place",
+                )
             }
             Delivery::Cdn => {
                 let location = format!("{}/{}?Signature=abc%2Bdef&Key-Pair-Id=K", self.cdn, found.sha256());
@@ -542,7 +550,8 @@ impl Inner {
             .repositories
             .get(&format!("{owner}/{name}"))
             .and_then(|repository| repository.commits.get(commit)?.get(file));
-        let Some(found) = found.filter(|found| query.contains(&format!("etag=%22{}%22", found.etag()))) else {
+        let Some(found) = found.filter(|found| query.contains(&format!("etag=%22{}%22", found.etag())))
+        else {
             return Answer::error(400, "", "the query of the redirect is missing");
         };
         let headers = [("ETag", format!("\"{}\"", found.etag())), ("X-Repo-Commit", commit.to_owned())];
@@ -582,10 +591,15 @@ impl Inner {
                 .branches
                 .iter()
                 .map(|(name, commit)| {
-                    format!("{{\"name\":\"{name}\",\"ref\":\"refs/heads/{name}\",\"targetCommit\":\"{commit}\"}}")
+                    format!(
+                        "{{\"name\":\"{name}\",\"ref\":\"refs/heads/{name}\",\"targetCommit\":\"{commit}\"}}"
+                    )
                 })
                 .collect();
-            return Answer::json(&format!("{{\"branches\":[{}],\"tags\":[],\"converts\":[]}}", branches.join(",")));
+            return Answer::json(&format!(
+                "{{\"branches\":[{}],\"tags\":[],\"converts\":[]}}",
+                branches.join(",")
+            ));
         }
         let Some((commit, files)) = repository.at(if revision.is_empty() { "main" } else { revision }) else {
             return Answer::error(404, "RevisionNotFound", "Invalid rev id");
@@ -596,7 +610,10 @@ impl Inner {
                 .map(|(path, file)| {
                     let size = file.content.len();
                     let lfs = if file.delivery == Delivery::Cdn {
-                        format!(",\"lfs\":{{\"oid\":\"{}\",\"size\":{size},\"pointerSize\":134}}", file.sha256())
+                        format!(
+                            ",\"lfs\":{{\"oid\":\"{}\",\"size\":{size},\"pointerSize\":134}}",
+                            file.sha256()
+                        )
                     } else {
                         String::new()
                     };
@@ -608,7 +625,8 @@ impl Inner {
                 .collect();
             return Answer::json(&format!("[{}]", entries.join(",")));
         }
-        let siblings: Vec<String> = files.keys().map(|path| format!("{{\"rfilename\":\"{path}\"}}")).collect();
+        let siblings: Vec<String> =
+            files.keys().map(|path| format!("{{\"rfilename\":\"{path}\"}}")).collect();
         Answer::json(&format!(
             "{{\"_id\":\"1\",\"id\":\"{name}\",\"modelId\":\"{name}\",\"sha\":\"{commit}\",\"private\":false,\
              \"gated\":false,\"disabled\":false,\"tags\":[],\"downloads\":0,\"likes\":0,\"siblings\":[{}]}}",
