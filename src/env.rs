@@ -32,10 +32,12 @@ use std::{
     time::Duration,
 };
 
+type Lookup = dyn Fn(&str) -> Option<OsString> + Send + Sync;
+
 /// A source of environment variables: the process's own, or a table.
 #[derive(Clone)]
 pub(crate) struct Environment {
-    lookup: Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>,
+    lookup: Arc<Lookup>,
     /// The home directory when no variable names one. Tests have none, so they cannot touch the real one.
     home: Option<PathBuf>,
 }
@@ -123,13 +125,13 @@ impl Environment {
             let (before, from) = rest.split_at(at);
             out.push_str(before);
             let after = &from[1..];
-            let (name, consumed) = match after.strip_prefix('{').and_then(|braced| braced.split_once('}')) {
-                Some((name, _)) => (name, name.len() + 3),
-                None => {
-                    let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-                    let name = &after[..end.unwrap_or(after.len())];
-                    (name, name.len() + 1)
-                }
+            let braced = after.strip_prefix('{').and_then(|braced| braced.split_once('}'));
+            let (name, consumed) = if let Some((name, _)) = braced {
+                (name, name.len() + 3)
+            } else {
+                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                let name = &after[..end.unwrap_or(after.len())];
+                (name, name.len() + 1)
             };
             match (self.lookup)(name).and_then(|value| value.into_string().ok()) {
                 Some(value) if !name.is_empty() => out.push_str(&value),

@@ -143,6 +143,7 @@ pub(crate) fn check_file(file: &str) -> Result<(), Error> {
 }
 
 /// Checks a revision before it becomes a path below `refs/` or a part of a URL: git's own rules for names.
+#[allow(clippy::case_sensitive_file_extension_comparisons)] // git's rule, not a file's extension
 pub(crate) fn check_revision(revision: &str) -> Result<(), Error> {
     let valid = revision.len() <= 255
         && revision

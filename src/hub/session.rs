@@ -647,13 +647,12 @@ fn wait_asked(rate_limit: Option<&str>, retry_after: Option<&str>) -> Option<Dur
 
 /// The server's words: `X-Error-Message`, else the `error` of a JSON body; with the request id for its support.
 fn message(answer: &mut Answer) -> String {
-    let mut text = match answer.header("x-error-message") {
-        Some(text) => text.to_owned(),
-        None => {
-            let body = answer.read_some(4096);
-            let json: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-            json.and_then(|json| Some(json.get("error")?.as_str()?.to_owned())).unwrap_or_default()
-        }
+    let mut text = if let Some(text) = answer.header("x-error-message") {
+        text.to_owned()
+    } else {
+        let body = answer.read_some(4096);
+        let json: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
+        json.and_then(|json| Some(json.get("error")?.as_str()?.to_owned())).unwrap_or_default()
     };
     if let Some(id) = answer.header("x-request-id") {
         text = format!("{text} (request {id})");

@@ -87,7 +87,9 @@ pub(crate) struct Proxies {
 
 /// Files whose hash was found right, by path, length and modification time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Verified(Arc<Mutex<HashSet<(PathBuf, u64, Option<SystemTime>)>>>);
+pub(crate) struct Verified(Arc<Mutex<HashSet<FileState>>>);
+
+type FileState = (PathBuf, u64, Option<SystemTime>);
 
 /// The end of the time that a whole resolution may take, all its requests, retries and waits together.
 #[derive(Clone, Copy, Debug)]
@@ -204,11 +206,11 @@ impl Verified {
         self.lock().insert(Self::key(path, metadata));
     }
 
-    fn key(path: &Path, metadata: &fs::Metadata) -> (PathBuf, u64, Option<SystemTime>) {
+    fn key(path: &Path, metadata: &fs::Metadata) -> FileState {
         (path.to_owned(), metadata.len(), metadata.modified().ok())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<(PathBuf, u64, Option<SystemTime>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<FileState>> {
         // A set of keys is whole after any panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

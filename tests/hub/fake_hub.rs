@@ -3,6 +3,8 @@
 //! It answers as huggingface.co does, as far as a client of files can tell, and is held to that by the clients of
 //! `tests/crosscheck`. Used by unit tests and integration tests alike, so not all of it is used everywhere.
 #![allow(dead_code, missing_docs, unreachable_pub)]
+// Speed is no concern here, and `format!` reads best.
+#![allow(clippy::format_push_string, clippy::format_collect, clippy::struct_excessive_bools)]
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -290,7 +292,8 @@ fn serve(mut stream: &TcpStream, server: Server, state: &State) -> io::Result<()
             return stream.write_all(&raw);
         }
         if plan.hang {
-            return hold(stream, state);
+            hold(stream, state);
+            return Ok(());
         }
         stream.write_all(&answer.head(plan.no_length))?;
         let body = if is_head { &[][..] } else { &answer.body };
@@ -304,7 +307,8 @@ fn serve(mut stream: &TcpStream, server: Server, state: &State) -> io::Result<()
             stream.write_all(&body[..end])?;
         }
         if plan.stall {
-            return hold(stream, state);
+            hold(stream, state);
+            return Ok(());
         }
         if plan.end.is_some() || plan.no_length || plan.reset {
             if plan.reset {
@@ -316,7 +320,7 @@ fn serve(mut stream: &TcpStream, server: Server, state: &State) -> io::Result<()
 }
 
 /// Keeps the connection until the client leaves it.
-fn hold(mut stream: &TcpStream, state: &State) -> io::Result<()> {
+fn hold(mut stream: &TcpStream, state: &State) {
     let start = Instant::now();
     let mut buffer = [0; 256];
     while !state.stopped() && start.elapsed() < Duration::from_secs(30) {
@@ -326,7 +330,6 @@ fn hold(mut stream: &TcpStream, state: &State) -> io::Result<()> {
             _ => {}
         }
     }
-    Ok(())
 }
 
 /// The bytes up to and including the empty line, left in the socket; `None` at the end of the connection.
@@ -665,15 +668,12 @@ fn decode(text: &str) -> String {
     let mut at = 0;
     while at < bytes.len() {
         let escaped = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
-        match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
+        if let Some(byte) = escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            out.push(byte);
+            at += 3;
+        } else {
+            out.push(bytes[at]);
+            at += 1;
         }
     }
     String::from_utf8_lossy(&out).into_owned()

@@ -17,7 +17,7 @@ use super::{
 const CHILD: &str = "ANYTOK_TEST_HUB_CHILD";
 
 /// Does nothing in an ordinary run. With `endpoint|cache|repository|revision|files,…|threads` in the variable, each thread
-/// fetches all the files, and one line per file says how.
+/// fetches all the files, and one line per file says how. Also started by `tests/crosscheck`.
 #[test]
 fn child() {
     let Ok(order) = std::env::var(CHILD) else { return };
@@ -30,6 +30,7 @@ fn child() {
     if settings.offline {
         settings.endpoint = "http://127.0.0.1:1".into();
     }
+    settings.root_certificates = std::env::var_os("SSL_CERT_FILE").map(Into::into);
     let settings = &settings;
     thread::scope(|scope| {
         for _ in 0..threads.parse().unwrap() {
