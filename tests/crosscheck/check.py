@@ -178,9 +178,6 @@ def pythons_cache_is_read_by_us(python, endpoint_of_none):
     check("hf cache verify agrees with what we left", verify(python)[0] == 0)
     if shutil.which("strace"):
         trace = place / "trace"
-        process = fetch("offline", python)
-        process.kill()
-        process.communicate()
         order = f"offline|{python}|org/model|main|{','.join(FILES)}|1"
         done = subprocess.run(
             ["strace", "-f", "-e", "trace=network", "-o", trace, BINARY, TESTS + "child", "--exact"],
