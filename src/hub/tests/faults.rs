@@ -319,10 +319,14 @@ fn a_proxy_is_used_unless_excepted_and_never_bypassed() {
     let address = proxy.local_addr().unwrap();
     let asked = thread::spawn(move || {
         let (mut stream, _) = proxy.accept().unwrap();
-        let mut request = [0; 1024];
-        let length = stream.read(&mut request).unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
         stream.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").unwrap();
-        String::from_utf8_lossy(&request[..length]).into_owned()
+        String::from_utf8(request).unwrap()
     });
     let mut world = World::with(Delivery::Direct);
     world.settings.proxies.http = Some(format!("http://{address}"));
