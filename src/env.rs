@@ -112,6 +112,8 @@ impl Environment {
         let text = self.expand_variables(text);
         let path = Path::new(&text);
         match (path.strip_prefix("~"), self.home()) {
+            // Joining nothing would leave a slash at the end.
+            (Ok(rest), Some(home)) if rest.as_os_str().is_empty() => home,
             (Ok(rest), Some(home)) => home.join(rest),
             _ => path.to_owned(),
         }

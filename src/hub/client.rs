@@ -241,3 +241,40 @@ fn user_agent(origin: Option<&str>) -> String {
     }
     agent
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// What our parser takes for the origin is what the library connects to.
+        #[test]
+        fn both_parsers_see_the_same_origin(text in "(https?|HTTP|ftp)://[a-zA-Z0-9.:@\\[\\]\\\\_/?#%-]{0,24}") {
+            if let Ok(url) = Url::parse(&text)
+                && let Ok(uri) = url.to_string().parse::<ureq::http::Uri>()
+            {
+                let origin = url.origin();
+                let authority = uri.authority().unwrap();
+                prop_assert_eq!(uri.scheme_str(), Some(if origin.https { "https" } else { "http" }));
+                prop_assert_eq!(authority.host(), &origin.host);
+                prop_assert_eq!(authority.port_u16().unwrap_or(if origin.https { 443 } else { 80 }), origin.port);
+                prop_assert!(!authority.as_str().contains('@'));
+                // Read again, it is the same.
+                prop_assert_eq!(Url::parse(&url.to_string()), Ok(url));
+            }
+        }
+
+        #[test]
+        fn no_location_makes_the_parsers_disagree(location in "[a-z0-9.:@\\[\\]\\\\_/?#% é-]{0,24}") {
+            let base = Url::parse("http://127.0.0.1:8080/a/b?c").unwrap();
+            if let Ok(url) = base.join(&location)
+                && let Ok(uri) = url.to_string().parse::<ureq::http::Uri>()
+            {
+                prop_assert_eq!(uri.host(), Some(url.origin().host.as_str()));
+                prop_assert_eq!(uri.port_u16().unwrap_or(80), url.origin().port);
+            }
+        }
+    }
+}

@@ -73,6 +73,14 @@ struct Metadata {
     size: Option<u64>,
 }
 
+/// Where the content of a file to be published is.
+enum Content<'a> {
+    /// In the cache, as the blob that its hash names.
+    InBlob,
+    /// Here.
+    New(&'a [u8]),
+}
+
 type Attempt<T> = Result<T, Failure>;
 
 /// As many as `huggingface_hub` follows.
@@ -215,7 +223,9 @@ impl<'a> Session<'a> {
         let mut cached = cached;
         if commit != cached.commit {
             let digest = cached.digest.clone().or(announced).unwrap_or_else(|| Digest::sha256(&content));
-            if let Some(path) = self.publish(&commit, file, &digest, &content, true) {
+            let in_blob = cached.digest.is_some() && self.has_blob(&digest);
+            let source = if in_blob { Content::InBlob } else { Content::New(&content) };
+            if let Some(path) = self.publish(&commit, file, &digest, &source) {
                 cached.path = path;
             }
             cached.commit = commit;
@@ -226,7 +236,7 @@ impl<'a> Session<'a> {
 
     fn download(&mut self, file: &str) -> Result<Fetched, Error> {
         let mut wait = self.settings.retry.wait;
-        let mut timeouts = 0;
+        let mut costly = 0;
         for attempt in 0.. {
             let failure = match self.with_token_fallback(|session| session.download_once(file)) {
                 Ok(fetched) => return Ok(fetched),
@@ -235,8 +245,8 @@ impl<'a> Session<'a> {
             let pause = match failure.repeat {
                 Repeat::Never => return Err(failure.error),
                 Repeat::Once => {
-                    timeouts += 1;
-                    if timeouts > 1 {
+                    costly += 1;
+                    if costly > 1 {
                         return Err(failure.error);
                     }
                     Duration::ZERO
@@ -279,7 +289,7 @@ impl<'a> Session<'a> {
                     }
                 }
                 if let Some(content) = cache.read_blob(digest, limit) {
-                    let path = self.publish(&commit, file, digest, &content, true);
+                    let path = self.publish(&commit, file, digest, &Content::InBlob);
                     let etag = Some(digest.to_string());
                     self.finish();
                     return Ok(Fetched { content, path, commit, etag, how: How::Revalidated, requests: 0 });
@@ -318,7 +328,7 @@ impl<'a> Session<'a> {
         }
         let etag = announced.as_ref().map(Digest::to_string);
         let digest = announced.unwrap_or_else(|| Digest::sha256(&content));
-        let path = self.publish(&commit, file, &digest, &content, false);
+        let path = self.publish(&commit, file, &digest, &Content::New(&content));
         self.finish();
         Ok(Fetched { content, path, commit, etag, how: How::Downloaded, requests: 0 })
     }
@@ -350,20 +360,12 @@ impl<'a> Session<'a> {
     }
 
     /// Puts a verified file into the cache; a cache that cannot be written costs only the next download.
-    fn publish(
-        &self,
-        commit: &str,
-        file: &str,
-        digest: &Digest,
-        content: &[u8],
-        blob_may_exist: bool,
-    ) -> Option<PathBuf> {
+    fn publish(&self, commit: &str, file: &str, digest: &Digest, content: &Content<'_>) -> Option<PathBuf> {
         let cache = self.cache.as_ref()?;
         let symlinks = self.settings.symlinks;
-        let linked = if blob_may_exist && cache.read_blob(digest, self.settings.max_file_bytes).is_some() {
-            cache.link(commit, file, digest, symlinks)
-        } else {
-            cache.store(commit, file, digest, content, symlinks)
+        let linked = match content {
+            Content::InBlob => cache.link(commit, file, digest, symlinks),
+            Content::New(content) => cache.store(commit, file, digest, content, symlinks),
         };
         linked.inspect_err(|error| warn!("{}/{file} is used, but not cached: {error}", self.repository)).ok()
     }
@@ -452,7 +454,9 @@ impl<'a> Session<'a> {
                     }
                     let enough = match method {
                         Method::Head => !on_hub || metadata.is_complete(),
-                        Method::Get => trust_blobs && metadata.is_complete() && self.has_blob(&metadata),
+                        Method::Get => {
+                            trust_blobs && metadata.names_blob().is_some_and(|digest| self.has_blob(&digest))
+                        }
                     };
                     if enough {
                         return Ok((answer, metadata));
@@ -467,9 +471,8 @@ impl<'a> Session<'a> {
         Err(never(Error::Redirect { host: url.host(), reason: "more than 20 in a row" }))
     }
 
-    fn has_blob(&self, metadata: &Metadata) -> bool {
-        let digest = metadata.etag.as_deref().and_then(Digest::new);
-        self.cache.as_ref().zip(digest).is_some_and(|(cache, digest)| cache.has_blob(&digest))
+    fn has_blob(&self, digest: &Digest) -> bool {
+        self.cache.as_ref().is_some_and(|cache| cache.has_blob(digest))
     }
 
     fn send(&mut self, method: Method, url: &Url, on_hub: bool) -> Attempt<Answer> {
@@ -584,6 +587,11 @@ impl Metadata {
 
     fn is_complete(&self) -> bool {
         self.commit.is_some() && self.linked
+    }
+
+    /// The hash, once all that matters is known.
+    fn names_blob(&self) -> Option<Digest> {
+        self.etag.as_deref().filter(|_| self.is_complete()).and_then(Digest::new)
     }
 }
 

@@ -146,6 +146,12 @@ def our_cache_is_read_by_python(ours, contents):
     check("online, Python downloads nothing of it again", before == after, (before, after))
 
 
+def an_absence_alone_is_no_corruption(cache):
+    code, report, text = lines(fetch(endpoint, cache, ["absent.json"]))
+    check("a first file that is absent is no failure", code == 0 and "absent (no file" in report[0], text)
+    clean(cache, "with an absence and no file")
+
+
 def damage_is_repaired(ours):
     large = next(path for path in (ours / "models--org--model/blobs").iterdir() if path.stat().st_size == 1200000)
     content = bytearray(large.read_bytes())
@@ -178,9 +184,6 @@ def pythons_cache_is_read_by_us(python, endpoint_of_none):
     check("hf cache verify agrees with what we left", verify(python)[0] == 0)
     if shutil.which("strace"):
         trace = place / "trace"
-        process = fetch("offline", python)
-        process.kill()
-        process.communicate()
         order = f"offline|{python}|org/model|main|{','.join(FILES)}|1"
         done = subprocess.run(
             ["strace", "-f", "-e", "trace=network", "-o", trace, BINARY, TESTS + "child", "--exact"],
@@ -279,6 +282,7 @@ def main():
     ours, python = place / "ours", place / "python"
     contents = the_fake_hub_is_faithful(python)
     our_cache_is_read_by_python(ours, contents)
+    an_absence_alone_is_no_corruption(place / "absence")
     damage_is_repaired(ours)
     with socket.create_server(("127.0.0.1", 0)) as unanswered:
         nobody = f"http://127.0.0.1:{unanswered.getsockname()[1]}"

@@ -308,3 +308,27 @@ fn a_cache_without_references_is_found_by_commit() {
             && cache::find(&world.cache(), &id, "x", "../y").is_err()
     );
 }
+
+proptest::proptest! {
+    /// A file name that passes the check stays below the snapshot it belongs to, on disk and in a URL.
+    #[test]
+    fn a_checked_name_stays_in_its_place(name in "[a-zA-Z./\\\\:_\\- é\u{0}]{0,16}") {
+        if cache::check_file(&name).is_ok() {
+            let path = Path::new("/snapshot").join(&name);
+            proptest::prop_assert!(path.starts_with("/snapshot"));
+            proptest::prop_assert!(path.components().skip(2).all(|part| matches!(part, Component::Normal(_))));
+            proptest::prop_assert_eq!(path.components().count(), 2 + name.split('/').count());
+        }
+        if cache::check_revision(&name).is_ok() {
+            let path = Path::new("/refs").join(&name);
+            proptest::prop_assert!(path.components().skip(2).all(|part| matches!(part, Component::Normal(_))));
+        }
+    }
+
+    #[test]
+    fn any_path_can_be_asked_for_its_place(path in "(/|models--|--|snapshots|blobs|[a-f0-9]{40}|[a-z.]){0,12}") {
+        if let Some(location) = cache::locate(Path::new(&path)) {
+            proptest::prop_assert!(Path::new(&path).starts_with(&location.root));
+        }
+    }
+}

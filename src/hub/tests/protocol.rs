@@ -189,6 +189,9 @@ fn absence_is_remembered_when_the_hub_names_the_commit() {
     assert!(matches!(error, Error::FileNotFound { .. }) && error.is_absent() && error.is_about_one_file());
     let commit = session.commit().unwrap().to_owned();
     assert!(world.repository().join(".no_exist").join(&commit).join("tokenizer.model").is_file());
+    // The reference needs a snapshot to point to, if only an empty one.
+    assert_eq!(fs::read_to_string(world.repository().join("refs/main")).unwrap(), commit);
+    assert!(world.repository().join("snapshots").join(&commit).is_dir());
     world.requests();
     for revision in [commit.as_str(), "main"] {
         world.settings.offline = revision == "main";
