@@ -14,7 +14,7 @@ mod tokenizer;
 mod unicode;
 mod vocabulary;
 
-pub use error::{Error, Failure};
+pub use error::{Error, Failure, ModelFailure};
 pub use formats::FormatError;
 pub use hub::{Error as HubError, InvalidRepoId, InvalidToken, Observer, Phase, Progress, RepoId, Token, Verify};
 pub use mmap::Bytes;
@@ -22,6 +22,6 @@ pub use resolution::{Answer, Attempt, Resolution, Source};
 pub use resolver::{Resolver, ResolverBuilder};
 pub use strategy::Strategy;
 pub use tokenizer::{
-    DecodeError, DecodeStream, EncodeError, Encoding, Special, SpecialText, SpecialTokens, Tokenizer,
+    DecodeError, DecodeStream, EncodeError, Encoding, Special, SpecialText, SpecialTokens, SplitError, Tokenizer,
 };
 pub use vocabulary::VocabularyError;

@@ -42,7 +42,6 @@ pub(crate) struct Options {
 
 impl Resolver {
     /// Options first: [`ResolverBuilder::build`] ends them.
-    #[must_use]
     pub fn builder() -> ResolverBuilder {
         ResolverBuilder::from_environment(&Environment::process())
     }
@@ -225,7 +224,8 @@ impl ResolverBuilder {
         let Self { chain: wanted, strict, repository, revision, hub, observer } = self;
         let mut chain = Vec::with_capacity(wanted.len());
         for strategy in wanted {
-            if !chain.contains(&strategy) && !(strict && strategy == Strategy::Backup) {
+            let refused = strict && strategy == Strategy::Backup;
+            if !refused && !chain.contains(&strategy) {
                 chain.push(strategy);
             }
         }

@@ -1,5 +1,7 @@
 //! Tokenizer files at the path, beside the model, or one level up.
 
+use std::fmt::Write as _;
+
 use super::{LocalFiles, Search};
 use crate::resolution::Outcome;
 
@@ -24,7 +26,8 @@ pub(super) fn attempt(search: &Search<'_>) -> Outcome {
         halves.dedup();
         let mut reason = String::from("no tokenizer file beside the model");
         if !halves.is_empty() {
-            reason.push_str(&format!(" ({} alone is no tokenizer)", halves.join(", ")));
+            // Writing to a `String` cannot fail.
+            let _ = write!(reason, " ({} alone is no tokenizer)", halves.join(", "));
         }
         Outcome::NotApplicable(reason)
     })

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use decode::DecodeStream;
 pub use error::{DecodeError, EncodeError};
+pub use pre_tokenizer::SplitError;
 pub(crate) use sink::Sink;
 pub(crate) use specials::Specials;
 pub(crate) use thread::Local;
@@ -182,7 +183,7 @@ impl Tokenizer {
         for byte in 0..=255 {
             builder.push_key(&[byte], attribute::NORMAL)?;
         }
-        let vocabulary = builder.finish(std::array::from_fn(|byte| byte as u32))?;
+        let vocabulary = builder.finish(&std::array::from_fn(|byte| byte as u32))?;
         let recipe = Recipe {
             pipeline: Pipeline::Bytes,
             special: SpecialTokens::default(),

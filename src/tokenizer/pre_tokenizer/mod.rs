@@ -24,7 +24,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub(crate) use compiled::{Compiled, PatternError, SplitError};
+pub use compiled::SplitError;
+pub(crate) use compiled::{Compiled, PatternError};
 pub(crate) use gguf::GgufSplit;
 pub(crate) use names::{Pre, PreKind};
 pub(crate) use patterns::PatternSplit;
