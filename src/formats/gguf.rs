@@ -51,7 +51,7 @@ pub(crate) fn load(gguf: &Gguf, on_unknown: OnUnknownPre) -> Result<Tokenizer, F
         special,
     };
     let bytes = kind.byte_tokens(&tokens.builder);
-    let vocabulary = tokens.builder.finish(bytes).map_err(vocabulary_error)?;
+    let vocabulary = tokens.builder.finish(&bytes).map_err(vocabulary_error)?;
     let recipe = Recipe {
         special,
         eog,

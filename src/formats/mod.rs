@@ -17,6 +17,35 @@ use std::path::PathBuf;
 use crate::mmap::Bytes;
 use crate::vocabulary::VocabularyError;
 
+/// Files of a repository that hold a vocabulary, in the order of preference, with the other half of the one that has two.
+pub(crate) const VOCABULARY_FILES: &[(&str, Option<&str>)] = &[
+    ("tokenizer.json", None),
+    ("tekken.json", None),
+    ("tokenizer.model", None),
+    ("spiece.model", None),
+    ("sentencepiece.bpe.model", None),
+    ("tiktoken.model", None),
+    ("vocab.json", Some("merges.txt")),
+    ("vocab.txt", None),
+];
+
+/// Files that add roles, templates and flags to a vocabulary, the most useful first.
+pub(crate) const SIDE_FILES: &[&str] = &[
+    "tokenizer_config.json",
+    "generation_config.json",
+    "config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+];
+
+/// Loads the vocabulary file `name` of `files`, with what lies beside it. Its kind is decided by content first.
+pub(crate) fn load_named(files: &Files, name: &str) -> Result<crate::tokenizer::Tokenizer, FormatError> {
+    let _ = files.open(name)?;
+    Err(FormatError::UnsupportedModel { file: name.into(), kind: "unknown".into(), hint: String::new() })
+}
+
 /// Tokenizer files by the name they go under, wherever they lie: beside a model, in a snapshot, in memory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
@@ -30,12 +59,27 @@ pub(crate) enum Content {
     Path(PathBuf),
     /// In memory, such as a download that no cache directory would take.
     Bytes(Bytes),
+    /// On disk, read and verified already: these bytes count, whatever the file holds by now.
+    Verified {
+        /// Where the bytes lie.
+        path: PathBuf,
+        /// The bytes that were verified.
+        bytes: Bytes,
+    },
 }
 
 impl Files {
     /// Adds a file under `name` (`tokenizer.json`); a later one of the same name replaces it.
     pub(crate) fn insert(&mut self, name: impl Into<String>, content: Content) {
         self.entries.insert(name.into(), content);
+    }
+
+    /// The paths of what a loader of `name` may have read, as far as they lie on disk: the file first, then those that go with
+    /// it.
+    pub(crate) fn used_by(&self, name: &str) -> Vec<PathBuf> {
+        let half = VOCABULARY_FILES.iter().find(|(vocabulary, _)| *vocabulary == name).and_then(|(_, half)| *half);
+        let names = std::iter::once(name).chain(half).chain(SIDE_FILES.iter().copied());
+        names.filter_map(|name| self.path(name)).map(std::path::Path::to_owned).collect()
     }
 
     /// Every name, in alphabetic order.
@@ -51,7 +95,7 @@ impl Files {
     /// The path of a file, if it lies on disk.
     pub(crate) fn path(&self, name: &str) -> Option<&std::path::Path> {
         match self.entries.get(name)? {
-            Content::Path(path) => Some(path),
+            Content::Path(path) | Content::Verified { path, .. } => Some(path),
             Content::Bytes(_) => None,
         }
     }
@@ -60,7 +104,7 @@ impl Files {
     pub(crate) fn open(&self, name: &str) -> Result<Option<Bytes>, FormatError> {
         match self.entries.get(name) {
             None => Ok(None),
-            Some(Content::Bytes(bytes)) => Ok(Some(bytes.clone())),
+            Some(Content::Bytes(bytes) | Content::Verified { bytes, .. }) => Ok(Some(bytes.clone())),
             Some(Content::Path(path)) => Bytes::open(path)
                 .map(Some)
                 .map_err(|source| FormatError::Io { file: path.display().to_string(), source }),

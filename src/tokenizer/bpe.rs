@@ -178,9 +178,9 @@ impl Scratch {
         let Self { nodes, heap } = self;
         heap.clear();
         let count = nodes.len();
-        for i in 0..count {
-            nodes[i].previous = if i == 0 { NONE } else { i as u32 - 1 };
-            nodes[i].next = if i + 1 == count { NONE } else { i as u32 + 1 };
+        for (i, node) in nodes.iter_mut().enumerate() {
+            node.previous = if i == 0 { NONE } else { i as u32 - 1 };
+            node.next = if i + 1 == count { NONE } else { i as u32 + 1 };
         }
         let entry = |rank: u32, at: u32| Reverse(u64::from(rank) << 32 | u64::from(at));
         let end = |nodes: &[Node], at: u32| {

@@ -25,11 +25,12 @@ use serde::{Deserialize, Serialize};
 pub(crate) use bpe::derive_merges;
 pub use decode::DecodeStream;
 pub use error::{DecodeError, EncodeError};
+pub use pre_tokenizer::SplitError;
 pub(crate) use sink::Sink;
 pub(crate) use specials::Specials;
 pub(crate) use thread::Local;
 
-use crate::vocabulary::{Vocabulary, attribute};
+use crate::vocabulary::{Alphabet, Builder, Vocabulary, attribute};
 use sink::{Count, WithOffsets};
 
 /// Text to ids and ids to text, for one model.
@@ -178,6 +179,25 @@ impl Tokenizer {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self { inner: Arc::new(Inner { number, vocabulary, specials, recipe }) }
+    }
+
+    /// A tokenizer whose ids are the bytes of the text: lossless, and no model's.
+    pub(crate) fn bytes() -> Result<Self, crate::VocabularyError> {
+        let mut builder = Builder::new(Alphabet::Text, 256, 256)?;
+        for byte in 0..=255 {
+            builder.push_key(&[byte], attribute::NORMAL)?;
+        }
+        let vocabulary = builder.finish(&std::array::from_fn(|byte| byte as u32))?;
+        let recipe = Recipe {
+            pipeline: Pipeline::Bytes,
+            special: SpecialTokens::default(),
+            eog: Vec::new(),
+            add_bos: false,
+            add_eos: false,
+            chat_templates: Vec::new(),
+            notes: Vec::new(),
+        };
+        Ok(Self::new(vocabulary, Specials::default(), recipe))
     }
 
     /// The ids of `text`.

@@ -96,7 +96,7 @@ pub(crate) fn lower(cp: u32) -> u32 {
     match rows.binary_search_by(|&(first, last, ..)| order(first, last, cp)) {
         Ok(at) => {
             let (first, _, step, mapped) = rows[at];
-            if (cp - first) % u32::from(step) == 0 { mapped + (cp - first) } else { cp }
+            if (cp - first).is_multiple_of(u32::from(step)) { mapped + (cp - first) } else { cp }
         }
         Err(_) => cp,
     }

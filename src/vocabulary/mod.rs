@@ -378,7 +378,7 @@ impl Builder {
     }
 
     /// Ends the building. `bytes` maps each byte to the token that stands for it ([`NONE`] for none).
-    pub(crate) fn finish(mut self, bytes: [u32; 256]) -> Result<Vocabulary, VocabularyError> {
+    pub(crate) fn finish(mut self, bytes: &[u32; 256]) -> Result<Vocabulary, VocabularyError> {
         if self.attributes.is_empty() {
             return Err(VocabularyError::Empty);
         }

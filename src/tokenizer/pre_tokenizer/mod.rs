@@ -3,6 +3,11 @@
 //! A split known by name or by its pattern is written by hand, linear on any text; only a pattern that nobody knows goes to the regex
 //! engine. The text is generalised UTF-8, as [`repair`](crate::unicode::repair) returns it.
 
+#![allow(
+    clippy::inline_always,
+    reason = "a grammar is written once and its switches are constants where it is used: inlining is what makes each split"
+)]
+
 mod classes;
 mod compiled;
 mod gguf;
@@ -19,7 +24,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub(crate) use compiled::{Compiled, PatternError, SplitError};
+pub use compiled::SplitError;
+pub(crate) use compiled::{Compiled, PatternError};
 pub(crate) use gguf::GgufSplit;
 pub(crate) use names::{Pre, PreKind};
 pub(crate) use patterns::PatternSplit;
