@@ -24,4 +24,4 @@ pub use strategy::Strategy;
 pub use tokenizer::{
     DecodeError, DecodeStream, EncodeError, Encoding, Special, SpecialText, SpecialTokens, SplitError, Tokenizer,
 };
-pub use vocabulary::VocabularyError;
+pub use vocabulary::{CharsmapError, VocabularyError};

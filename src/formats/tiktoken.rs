@@ -200,7 +200,7 @@ impl Ranks {
         }
         let in_order: Vec<u32> = self.tokens.iter().map(|token| token.0).collect();
         derive_merges(&mut builder, &in_order).map_err(vocabulary)?;
-        let vocabulary = builder.finish([NONE; 256]).map_err(vocabulary)?;
+        let vocabulary = builder.finish(&[NONE; 256]).map_err(vocabulary)?;
 
         let control = |id: u32| vocabulary.attributes(id) & attribute::CONTROL != 0;
         let id_of = |text: &str| {

@@ -11,6 +11,7 @@ pub(crate) mod llama;
 mod memo;
 mod partition;
 pub(crate) mod pre_tokenizer;
+pub(crate) mod sentencepiece;
 mod sink;
 mod specials;
 mod thread;
@@ -76,6 +77,8 @@ pub(crate) struct Recipe {
 pub(crate) enum Pipeline {
     /// llama.cpp's, for GGUF.
     Llama(llama::Recipe),
+    /// sentencepiece's, for its models.
+    SentencePiece(sentencepiece::Recipe),
     /// tiktoken's, for its rank files and for tekken.json.
     Tiktoken(tiktoken::Recipe),
     /// Each byte is an id.
@@ -434,6 +437,10 @@ impl Tokenizer {
         match &recipe.pipeline {
             Pipeline::Llama(recipe) => {
                 let encoder = llama::Encoder { recipe, vocabulary, specials };
+                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+            }
+            Pipeline::SentencePiece(recipe) => {
+                let encoder = sentencepiece::Encoder { recipe, vocabulary, specials };
                 thread::with(*number, |local| encoder.encode(text, special, local, sink))
             }
             Pipeline::Tiktoken(recipe) => {

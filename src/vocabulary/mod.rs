@@ -10,11 +10,16 @@
 //! vocabulary whose text is no word of that alphabet (`<｜end▁of▁sentence｜>`) is marked [`attribute::RAW`] and keeps its
 //! text as its key: the engine can never produce it, the special-token partition can.
 
+mod charsmap;
 mod index;
 mod pairs;
 mod table;
 mod trie;
 
+pub(crate) use charsmap::Charsmap;
+pub use charsmap::CharsmapError;
+#[cfg(test)]
+pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
 pub(crate) use pairs::{Pair, Pairs, Rank};
 pub(crate) use table::Table;
@@ -87,6 +92,12 @@ pub(crate) struct Vocabulary {
     /// One bit for each byte that stands right before a `▁` inside some symbol, the last byte of `▁` itself left out: where
     /// the bit is clear no merge reaches across.
     pub(crate) bridges: [u64; 4],
+    /// The pieces an engine matches against a text; empty where none does. What its keys are is the engine's affair.
+    pub(crate) trie: Trie,
+    /// Unigram: texts that the normalizer does not touch, not even their beginnings; their ids mean nothing.
+    pub(crate) prefixes: Trie,
+    /// Unigram: the normalizer's replacements.
+    pub(crate) charsmap: Charsmap,
 }
 
 /// `[start, start + len)` in the arena.
@@ -200,6 +211,25 @@ impl Vocabulary {
             return None;
         }
         self.arena.get(span.start as usize..span.start as usize + span.len as usize)
+    }
+
+    /// Cuts a well-formed text where no merge can reach across: before a `▁` that follows another character, provided that no
+    /// symbol of this vocabulary holds that character's last byte and `▁` in a row. Then the parts merge independently of
+    /// each other, short enough for the memo and for the quick merge loop.
+    pub(crate) fn words(&self, text: &[u8], mut each: impl FnMut(std::ops::Range<usize>)) {
+        const SPACE: &[u8] = "\u{2581}".as_bytes();
+        let mut start = 0;
+        for at in memchr::memmem::find_iter(text, SPACE) {
+            let Some(&before) = at.checked_sub(1).and_then(|i| text.get(i)) else { continue };
+            let bridged = self.bridges[usize::from(before >> 6)] >> (before & 63) & 1 != 0;
+            if !bridged && !text[..at].ends_with(SPACE) {
+                each(start..at);
+                start = at;
+            }
+        }
+        if start < text.len() {
+            each(start..text.len());
+        }
     }
 
     /// The score of `id`, 0 where there is none.
@@ -402,6 +432,9 @@ impl Builder {
             bytes: bytes.to_vec().into(),
             byte_symbols: byte_symbols.into(),
             bridges,
+            trie: Trie::default(),
+            prefixes: Trie::default(),
+            charsmap: Charsmap::default(),
         })
     }
 
