@@ -16,12 +16,15 @@ mod vocabulary;
 
 pub use error::{Error, Failure, ModelFailure};
 pub use formats::FormatError;
-pub use hub::{Error as HubError, InvalidRepoId, InvalidToken, Observer, Phase, Progress, RepoId, Token, Verify};
+pub use hub::{
+    Error as HubError, InvalidRepoId, InvalidToken, Observer, Phase, Progress, RepoId, Token, Verify,
+};
 pub use mmap::Bytes;
 pub use resolution::{Answer, Attempt, Resolution, Source};
 pub use resolver::{Resolver, ResolverBuilder};
 pub use strategy::Strategy;
 pub use tokenizer::{
-    DecodeError, DecodeStream, EncodeError, Encoding, Special, SpecialText, SpecialTokens, SplitError, Tokenizer,
+    DecodeError, DecodeStream, EncodeError, Encoding, Special, SpecialText, SpecialTokens, SplitError,
+    Tokenizer,
 };
 pub use vocabulary::VocabularyError;

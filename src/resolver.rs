@@ -83,7 +83,12 @@ impl Resolver {
                 }
                 Outcome::Failed(failure) => {
                     let level = search.loudness(strategy);
-                    log::log!(level, "{}: {strategy} failed: {}", path.display(), crate::error::chain(&failure));
+                    log::log!(
+                        level,
+                        "{}: {strategy} failed: {}",
+                        path.display(),
+                        crate::error::chain(&failure)
+                    );
                     attempts.push(Attempt { strategy, answer: Answer::Failed { failure }, duration });
                 }
             }

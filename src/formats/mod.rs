@@ -69,7 +69,8 @@ impl Files {
     /// The paths of what a loader of `name` may have read, as far as they lie on disk: the file first, then those that go with
     /// it.
     pub(crate) fn used_by(&self, name: &str) -> Vec<PathBuf> {
-        let half = VOCABULARY_FILES.iter().find(|(vocabulary, _)| *vocabulary == name).and_then(|(_, half)| *half);
+        let half =
+            VOCABULARY_FILES.iter().find(|(vocabulary, _)| *vocabulary == name).and_then(|(_, half)| *half);
         let names = std::iter::once(name).chain(half).chain(SIDE_FILES.iter().copied());
         names.filter_map(|name| self.path(name)).map(std::path::Path::to_owned).collect()
     }

@@ -126,7 +126,11 @@ impl Encoder<'_> {
         };
         // Characters are cut by their first byte alone, so a stray first byte swallows what follows, a `▁` included: such
         // a text is left in one piece.
-        if std::str::from_utf8(&escaped).is_ok() { self.words(&escaped, word) } else { word(0..escaped.len()) }
+        if std::str::from_utf8(&escaped).is_ok() {
+            self.words(&escaped, word)
+        } else {
+            word(0..escaped.len())
+        }
         result
     }
 
@@ -158,7 +162,13 @@ impl Encoder<'_> {
 
     /// One pre-token of a vocabulary with a merges list.
     #[inline]
-    fn word<S: Sink>(&self, bpe: &Bpe, word: &[u8], local: &mut Local, mut out: Out<'_, S>) -> Result<(), EncodeError> {
+    fn word<S: Sink>(
+        &self,
+        bpe: &Bpe,
+        word: &[u8],
+        local: &mut Local,
+        mut out: Out<'_, S>,
+    ) -> Result<(), EncodeError> {
         if bpe.byte_encode {
             let place = if S::SPANS { None } else { Memo::place(word) };
             if let Some(ids) = place.and_then(|place| local.memo.recall(place)) {
@@ -183,7 +193,12 @@ impl Encoder<'_> {
                 }
                 space.extend_from_slice(&word[part.clone()]);
                 let inserted = space.len() - part.len();
-                let out = Out { sink: &mut *out.sink, alignment: out.alignment, base: out.base + part.start, inserted };
+                let out = Out {
+                    sink: &mut *out.sink,
+                    alignment: out.alignment,
+                    base: out.base + part.start,
+                    inserted,
+                };
                 if result.is_ok() {
                     result = self.whole_or_parts(bpe, whole_newlines, &space, local, out);
                 }
@@ -248,7 +263,9 @@ impl Encoder<'_> {
             // llama.cpp looks up each byte of the symbol's text in the GPT-2 alphabet as a token of one byte. Only the
             // ASCII characters of that alphabet are one byte; what is not found is dropped without a word.
             for at in span {
-                if let Some(&token) = self.vocabulary.bytes.get(usize::from(word[at])).filter(|&&token| token != NONE) {
+                if let Some(&token) =
+                    self.vocabulary.bytes.get(usize::from(word[at])).filter(|&&token| token != NONE)
+                {
                     ids.push(token);
                     out.push(token, at..at + 1);
                 }
@@ -363,7 +380,12 @@ enum Unknown {
 }
 
 /// `text` with `prefix` in front of it and, if `escape`, each space as `▁`.
-fn escape<'t, S: Sink>(text: &'t [u8], base: usize, prefix: &[u8], escape: bool) -> (Cow<'t, [u8]>, Alignment) {
+fn escape<'t, S: Sink>(
+    text: &'t [u8],
+    base: usize,
+    prefix: &[u8],
+    escape: bool,
+) -> (Cow<'t, [u8]>, Alignment) {
     if prefix.is_empty() && !(escape && memchr::memchr(b' ', text).is_some()) {
         return (Cow::Borrowed(text), Alignment::identity(base));
     }
@@ -472,7 +494,13 @@ impl Decoder {
 
     /// Appends what `id` adds to the text; `None` when `id` names no token.
     #[inline]
-    pub(crate) fn push(&mut self, recipe: &Recipe, vocabulary: &Vocabulary, id: u32, out: &mut Vec<u8>) -> Option<()> {
+    pub(crate) fn push(
+        &mut self,
+        recipe: &Recipe,
+        vocabulary: &Vocabulary,
+        id: u32,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
         let first = std::mem::take(&mut self.first);
         if !self.render {
             if let Some(eos) = self.held.take() {

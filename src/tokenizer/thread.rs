@@ -29,8 +29,9 @@ pub(crate) fn with<T>(owner: u64, work: impl FnOnce(&mut Local) -> T) -> T {
         let at = locals.iter().position(|(of, _)| *of == owner)?;
         Some(locals.remove(at).1)
     });
-    let mut local =
-        taken.unwrap_or_else(|| Box::new(Local { scratch: Scratch::default(), memo: Memo::new(), ids: Vec::new(), word: Vec::new() }));
+    let mut local = taken.unwrap_or_else(|| {
+        Box::new(Local { scratch: Scratch::default(), memo: Memo::new(), ids: Vec::new(), word: Vec::new() })
+    });
     let result = work(&mut local);
     LOCALS.with_borrow_mut(|locals| {
         if locals.len() >= MOST {

@@ -394,7 +394,13 @@ impl Builder {
         if id >= MAX_SYMBOLS { Err(VocabularyError::TooLarge) } else { Ok(id) }
     }
 
-    fn enter(&mut self, id: u32, start: usize, attributes: u16, domain: Domain) -> Result<u32, VocabularyError> {
+    fn enter(
+        &mut self,
+        id: u32,
+        start: usize,
+        attributes: u16,
+        domain: Domain,
+    ) -> Result<u32, VocabularyError> {
         let end = u32::try_from(self.arena.len()).map_err(|_| VocabularyError::TooLarge)?;
         self.keys.push(end);
         self.attributes.push(attributes);
