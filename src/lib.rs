@@ -13,4 +13,4 @@ pub use hub::{InvalidRepoId, RepoId};
 pub use tokenizer::{
     DecodeError, DecodeStream, EncodeError, Encoding, Special, SpecialText, SpecialTokens, Tokenizer,
 };
-pub use vocabulary::VocabularyError;
+pub use vocabulary::{CharsmapError, VocabularyError};

@@ -6,14 +6,19 @@
 
 mod bpe;
 mod decode;
+mod dna;
 mod error;
 pub(crate) mod llama;
 mod memo;
 mod partition;
+pub(crate) mod plamo;
 pub(crate) mod pre_tokenizer;
+pub(crate) mod rwkv;
 mod sink;
 mod specials;
 mod thread;
+pub(crate) mod unigram;
+pub(crate) mod wordpiece;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -11,6 +11,22 @@ pub(crate) struct Local {
     pub(crate) memo: Memo,
     /// The ids of the word at hand, on their way into the memo.
     pub(crate) ids: Vec<u32>,
+    pub(crate) unigram: super::unigram::Scratch,
+    pub(crate) wordpiece: super::wordpiece::Scratch,
+    pub(crate) plamo: super::plamo::Scratch,
+}
+
+impl Local {
+    fn new() -> Self {
+        Self {
+            scratch: Scratch::default(),
+            memo: Memo::new(),
+            ids: Vec::new(),
+            unigram: super::unigram::Scratch::default(),
+            wordpiece: super::wordpiece::Scratch::default(),
+            plamo: super::plamo::Scratch::default(),
+        }
+    }
 }
 
 /// So many tokenizers keep their memo on a thread; the least recently used one gives way.
