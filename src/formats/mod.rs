@@ -1,5 +1,8 @@
 //! Bytes → vocabulary and recipe, one module a format. Nothing here knows where the bytes came from.
 
+pub(crate) mod gguf;
+mod gguf_models;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -92,6 +95,9 @@ pub enum FormatError {
         /// What is there.
         found: String,
     },
+    /// The file says that its model has no vocabulary.
+    #[error("the model has no vocabulary (`tokenizer.ggml.model` is `none`)")]
+    NoVocabulary,
     /// The GGUF names no pre-tokenizer: the ids would be a guess.
     #[error(
         "the GGUF does not say how its text is cut (`tokenizer.ggml.pre` is missing), so its ids would be a guess; the \

@@ -78,23 +78,11 @@ impl Scratch {
     /// Appends a symbol whose text begins at byte `start` of the word; [`NONE`] for a text that is no symbol.
     #[inline]
     pub(crate) fn push(&mut self, symbol: u32, start: usize) {
-        self.nodes.push(Node {
-            symbol,
-            start: start as u32,
-            rank: NONE,
-            merged: NONE,
-            next: NONE,
-            previous: NONE,
-        });
+        self.nodes.push(Node { symbol, start: start as u32, rank: NONE, merged: NONE, next: NONE, previous: NONE });
     }
 
     /// Merges what can be merged and calls `each(symbol, range in the word)` for what is left.
-    pub(crate) fn merge(
-        &mut self,
-        word: &[u8],
-        merges: &impl Merges,
-        mut each: impl FnMut(u32, Range<usize>),
-    ) {
+    pub(crate) fn merge(&mut self, word: &[u8], merges: &impl Merges, mut each: impl FnMut(u32, Range<usize>)) {
         if self.nodes.len() <= SHORT {
             self.merge_short(word, merges);
             for (i, node) in self.nodes.iter().enumerate() {
@@ -181,8 +169,7 @@ impl Scratch {
             (nodes[at as usize].rank, nodes[at as usize].merged) = (NONE, NONE);
             if next != NONE {
                 nodes[next as usize].previous = at;
-                let (rank, merged) =
-                    pair(merges, word, nodes[at as usize], nodes[next as usize], end(nodes, next));
+                let (rank, merged) = pair(merges, word, nodes[at as usize], nodes[next as usize], end(nodes, next));
                 (nodes[at as usize].rank, nodes[at as usize].merged) = (rank, merged);
                 if rank != NONE {
                     heap.push(entry(rank, at));
@@ -190,8 +177,7 @@ impl Scratch {
             }
             let previous = node.previous;
             if previous != NONE {
-                let (rank, merged) =
-                    pair(merges, word, nodes[previous as usize], nodes[at as usize], end(nodes, at));
+                let (rank, merged) = pair(merges, word, nodes[previous as usize], nodes[at as usize], end(nodes, at));
                 (nodes[previous as usize].rank, nodes[previous as usize].merged) = (rank, merged);
                 if rank != NONE {
                     heap.push(entry(rank, previous));

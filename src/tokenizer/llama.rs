@@ -10,12 +10,17 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::bpe::{Joined, Merges, rank_of_score};
+use super::dna::{self, Dna};
 use super::memo::Memo;
 use super::partition::{Fragment, partition};
-use super::pre_tokenizer::Split;
+use super::plamo;
+use super::pre_tokenizer::{PreKind, Split, mmbert, nemotron, soprano};
+use super::rwkv;
 use super::sink::{Alignment, Sink};
 use super::specials::Specials;
 use super::thread::Local;
+use super::unigram::Unigram;
+use super::wordpiece::WordPiece;
 use super::{EncodeError, Special, SpecialText, SpecialTokens};
 use crate::unicode;
 use crate::vocabulary::{NONE, Pairs, Vocabulary, attribute};
@@ -42,6 +47,14 @@ pub(crate) enum Model {
     Spm,
     /// `gpt2` and its kin: merges from a list.
     Bpe(Bpe),
+    /// `bert`.
+    WordPiece(WordPiece),
+    /// `t5`.
+    Unigram(Unigram),
+    /// `rwkv`.
+    Rwkv,
+    /// `plamo2` and `plamo3`.
+    Plamo(plamo::Version),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,10 +64,25 @@ pub(crate) struct Bpe {
     pub(crate) byte_encode: bool,
     /// A pre-token that is a token is taken whole.
     pub(crate) ignore_merges: bool,
-    /// A pre-token of line feeds that is a token is taken whole.
-    pub(crate) whole_newlines: bool,
+    /// What else the type of the pre-tokenizer changes.
+    pub(crate) kind: PreKind,
     /// Metaspace scheme `first`: `▁` goes in front of the very first fragment.
     pub(crate) metaspace_first: bool,
+    pub(crate) session: Session,
+}
+
+/// What happens to a text before it is cut by the pre-tokenizer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Session {
+    /// Nothing.
+    Plain,
+    /// `hybriddna`: DNA is taken out.
+    Dna(Dna),
+    /// `whitespace`: white space is dropped, and each part between is cut on its own.
+    Whitespace {
+        /// Characters lose their case.
+        lowercase: bool,
+    },
 }
 
 /// What an encoder reads: everything but the thread's own scratch.
@@ -74,9 +102,20 @@ impl Encoder<'_> {
         local: &mut Local,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
-        let Recipe { add_bos, add_eos, .. } = *self.recipe;
-        if special.adds() && add_bos {
-            sink.push(self.recipe.special.bos.ok_or(EncodeError::NoSpecialToken { name: "bos" })?, 0..0);
+        let Recipe { add_bos, add_eos, special: ref ids, .. } = *self.recipe;
+        let add = |adds, id: Option<u32>, name| match id {
+            _ if !(adds && special.adds()) => Ok(None),
+            None => Err(EncodeError::NoSpecialToken { name }),
+            Some(id) => Ok(Some(id)),
+        };
+        let (front, back) = match self.recipe.model {
+            // Whatever the file says of adding BOS, EOS or SEP.
+            Model::WordPiece(_) => (add(true, ids.bos, "bos")?, add(true, ids.sep, "sep")?),
+            Model::Rwkv => (None, None),
+            _ => (add(add_bos, ids.bos, "bos")?, add(add_eos, ids.eos, "eos")?),
+        };
+        if let Some(id) = front {
+            sink.push(id, 0..0);
         }
         let mut first = true;
         let mut after_special = true;
@@ -90,15 +129,31 @@ impl Encoder<'_> {
                     match &self.recipe.model {
                         Model::Spm => self.spm(text, span, after_special, local, sink)?,
                         Model::Bpe(bpe) => self.bpe(bpe, text, span, first, local, sink)?,
+                        Model::WordPiece(wordpiece) => {
+                            wordpiece.encode(self.vocabulary, &text[span.clone()], span.start, local, sink);
+                        }
+                        Model::Unigram(unigram) => {
+                            let words = |text: &[u8], each: &mut dyn FnMut(Range<usize>)| self.words(text, each);
+                            unigram.encode(self.vocabulary, &text[span.clone()], span.start, local, sink, words)?;
+                        }
+                        Model::Rwkv => {
+                            let unknown = ids.unk.unwrap_or(NONE);
+                            rwkv::encode(&self.vocabulary.trie, unknown, &text[span.clone()], span.start, sink);
+                        }
+                        Model::Plamo(version) => {
+                            let fragment = Cow::Borrowed(&text[span.clone()]);
+                            let (text, alignment) = repair::<S>(fragment, Alignment::identity(span.start));
+                            let place = |range| alignment.original(range);
+                            plamo::encode(*version, self.vocabulary, &text, local, sink, place);
+                        }
                     }
                     after_special = false;
                 }
             }
             first = false;
         }
-        if special.adds() && add_eos {
-            let end = text.len();
-            sink.push(self.recipe.special.eos.ok_or(EncodeError::NoSpecialToken { name: "eos" })?, end..end);
+        if let Some(id) = back {
+            sink.push(id, text.len()..text.len());
         }
         Ok(())
     }
@@ -117,21 +172,16 @@ impl Encoder<'_> {
             vocabulary: self.vocabulary,
             rank: |vocabulary: &Vocabulary, token| rank_of_score(vocabulary.score(token)),
         };
-        let unknown = |byte, offset| Err(EncodeError::NoByteToken { byte, offset });
         let mut result = Ok(());
         let mut word = |word: Range<usize>| {
             if result.is_ok() {
-                let out = Out { sink: &mut *sink, alignment: &alignment, base: word.start };
-                result = self.characters(&escaped[word], &merges, unknown, local, out);
+                let out = Out { sink: &mut *sink, alignment: &alignment, base: word.start, inserted: 0 };
+                result = self.characters(&escaped[word], &merges, Unknown::Refuse, local, out);
             }
         };
         // Characters are cut by their first byte alone, so a stray first byte swallows what follows, a `▁` included: such
         // a text is left in one piece.
-        if std::str::from_utf8(&escaped).is_ok() {
-            self.words(&escaped, word)
-        } else {
-            word(0..escaped.len())
-        }
+        if std::str::from_utf8(&escaped).is_ok() { self.words(&escaped, word) } else { word(0..escaped.len()) }
         result
     }
 
@@ -150,25 +200,145 @@ impl Encoder<'_> {
         let prefix = if bpe.metaspace_first && first && !spaced { SPACE } else { b"" };
         let (text, alignment) = escape::<S>(fragment, span.start, prefix, escapes);
         let (text, alignment) = repair::<S>(text, alignment);
+        match &bpe.session {
+            Session::Plain => self.part(bpe, &text, 0..text.len(), &alignment, local, sink),
+            Session::Dna(dna) => self.dna(bpe, dna, &text, &alignment, local, sink),
+            Session::Whitespace { lowercase } => self.whitespace(bpe, *lowercase, &text, alignment, local, sink),
+        }
+    }
+
+    /// A part of a text, in which alone the pre-tokenizer sees its context.
+    fn part<S: Sink>(
+        &self,
+        bpe: &Bpe,
+        text: &[u8],
+        part: Range<usize>,
+        alignment: &Alignment,
+        local: &mut Local,
+        sink: &mut S,
+    ) -> Result<(), EncodeError> {
+        let (start, text) = (part.start, &text[part.clone()]);
+        if matches!(bpe.kind, PreKind::Nemotron | PreKind::Soprano) {
+            let (text, alignment) = rewrite::<S>(bpe.kind, text.into(), alignment.part(part));
+            return self.cut(bpe, &text, 0, &alignment, local, sink);
+        }
+        self.cut(bpe, text, start, alignment, local, sink)
+    }
+
+    /// The pre-tokens of a text, that begins at byte `start` of what `alignment` is about.
+    fn cut<S: Sink>(
+        &self,
+        bpe: &Bpe,
+        text: &[u8],
+        start: usize,
+        alignment: &Alignment,
+        local: &mut Local,
+        sink: &mut S,
+    ) -> Result<(), EncodeError> {
         let mut result = Ok(());
-        bpe.split.split(&text, &mut |word: Range<usize>| {
+        bpe.split.split(text, &mut |word: Range<usize>| {
             if result.is_ok() {
-                let out = Out { sink: &mut *sink, alignment: &alignment, base: word.start };
+                let out = Out { sink: &mut *sink, alignment, base: start + word.start, inserted: 0 };
                 result = self.word(bpe, &text[word], local, out);
             }
         })?;
         result
     }
 
-    /// One pre-token of a vocabulary with a merges list.
-    #[inline]
-    fn word<S: Sink>(
+    /// A text with DNA in it.
+    fn dna<S: Sink>(
         &self,
         bpe: &Bpe,
-        word: &[u8],
+        dna: &Dna,
+        text: &[u8],
+        alignment: &Alignment,
         local: &mut Local,
-        mut out: Out<'_, S>,
+        sink: &mut S,
     ) -> Result<(), EncodeError> {
+        let mut result = Ok(());
+        dna.parts(text, &mut |part| {
+            if result.is_err() {
+                return;
+            }
+            let range = match part {
+                dna::Part::Token(id, place) => {
+                    return sink.push(id, if S::SPANS { alignment.original(place) } else { 0..0 });
+                }
+                dna::Part::Text(range) => range,
+            };
+            if !dna.auto_tags {
+                result = self.part(bpe, text, range, alignment, local, sink);
+                return;
+            }
+            let (part, alignment) = (&text[range.clone()], alignment.part(range));
+            let (part, alignment) = match dna::unspaced(part) {
+                None => (Cow::Borrowed(part), alignment),
+                Some(kept) => {
+                    let mut joined = Vec::with_capacity(part.len());
+                    let mut origin = Vec::new();
+                    for kept in kept {
+                        joined.extend_from_slice(&part[kept.clone()]);
+                        if S::SPANS {
+                            Extend::extend(&mut origin, kept.start as u32..kept.end as u32);
+                        }
+                    }
+                    (Cow::Owned(joined), if S::SPANS { alignment.then(origin, part.len()) } else { alignment })
+                }
+            };
+            dna.untagged(&part, &mut |piece| {
+                if result.is_err() {
+                    return;
+                }
+                match piece {
+                    dna::Part::Token(id, place) => {
+                        sink.push(id, if S::SPANS { alignment.original(place) } else { 0..0 });
+                    }
+                    dna::Part::Text(range) => {
+                        result = self.part(bpe, &part, range, &alignment, local, sink);
+                    }
+                }
+            });
+        });
+        result
+    }
+
+    /// A text whose white space only separates.
+    fn whitespace<S: Sink>(
+        &self,
+        bpe: &Bpe,
+        lowercase: bool,
+        text: &[u8],
+        alignment: Alignment,
+        local: &mut Local,
+        sink: &mut S,
+    ) -> Result<(), EncodeError> {
+        let mut lowered = Vec::with_capacity(text.len());
+        let mut origin = Vec::new();
+        let mut parts = Vec::new();
+        let mut start = 0;
+        let mut at = 0;
+        while at < text.len() {
+            let (character, len) = unicode::decode(text, at);
+            if unicode::is_whitespace(character) {
+                parts.push(start..lowered.len());
+                unicode::encode(character, &mut lowered);
+                start = lowered.len();
+            } else {
+                unicode::encode(if lowercase { unicode::lower(character) } else { character }, &mut lowered);
+            }
+            if S::SPANS {
+                origin.resize(lowered.len(), at as u32);
+            }
+            at += len;
+        }
+        parts.push(start..lowered.len());
+        let alignment = if S::SPANS { alignment.then(origin, text.len()) } else { alignment };
+        parts.into_iter().try_for_each(|part| self.part(bpe, &lowered, part, &alignment, local, sink))
+    }
+
+    /// One pre-token of a vocabulary with a merges list.
+    #[inline]
+    fn word<S: Sink>(&self, bpe: &Bpe, word: &[u8], local: &mut Local, mut out: Out<'_, S>) -> Result<(), EncodeError> {
         if bpe.byte_encode {
             let place = if S::SPANS { None } else { Memo::place(word) };
             if let Some(ids) = place.and_then(|place| local.memo.recall(place)) {
@@ -182,18 +352,52 @@ impl Encoder<'_> {
             }
             return Ok(());
         }
-        let whole = bpe.ignore_merges || bpe.whole_newlines && word.iter().all(|&byte| byte == b'\n');
+        let whole_newlines = matches!(bpe.kind, PreKind::Gemma4 | PreKind::Mmbert);
+        if bpe.kind == PreKind::Mmbert {
+            let mut result = Ok(());
+            mmbert(word, &mut |part, marked| {
+                let mut space = std::mem::take(&mut local.word);
+                space.clear();
+                if marked {
+                    space.extend_from_slice(SPACE);
+                }
+                space.extend_from_slice(&word[part.clone()]);
+                let inserted = space.len() - part.len();
+                let out = Out { sink: &mut *out.sink, alignment: out.alignment, base: out.base + part.start, inserted };
+                if result.is_ok() {
+                    result = self.whole_or_parts(bpe, whole_newlines, &space, local, out);
+                }
+                local.word = space;
+            });
+            return result;
+        }
+        self.whole_or_parts(bpe, whole_newlines, word, local, out)
+    }
+
+    /// A word of a vocabulary that works on characters and has a merges list.
+    fn whole_or_parts<S: Sink>(
+        &self,
+        bpe: &Bpe,
+        whole_newlines: bool,
+        word: &[u8],
+        local: &mut Local,
+        mut out: Out<'_, S>,
+    ) -> Result<(), EncodeError> {
+        let whole = bpe.ignore_merges || whole_newlines && word.iter().all(|&byte| byte == b'\n');
         if let Some(token) = whole.then(|| self.vocabulary.token(word)).flatten() {
             out.push(token, 0..word.len());
             return Ok(());
         }
-        let dropped = |_, _| Ok(NONE);
-        let (sink, alignment, base) = (out.sink, out.alignment, out.base);
+        let unknown = match bpe.kind {
+            PreKind::Soprano => Unknown::Token(self.recipe.special.unk.unwrap_or(NONE)),
+            _ => Unknown::Drop,
+        };
+        let Out { sink, alignment, base, inserted } = out;
         let mut result = Ok(());
         self.words(word, |part| {
             if result.is_ok() {
-                let out = Out { sink: &mut *sink, alignment, base: base + part.start };
-                result = self.characters(&word[part], &self.vocabulary.pairs, dropped, local, out);
+                let out = Out { sink: &mut *sink, alignment, base: base + part.start, inserted };
+                result = self.characters(&word[part], &self.vocabulary.pairs, unknown, local, out);
             }
         });
         result
@@ -224,9 +428,7 @@ impl Encoder<'_> {
             // llama.cpp looks up each byte of the symbol's text in the GPT-2 alphabet as a token of one byte. Only the
             // ASCII characters of that alphabet are one byte; what is not found is dropped without a word.
             for at in span {
-                if let Some(&token) =
-                    self.vocabulary.bytes.get(usize::from(word[at])).filter(|&&token| token != NONE)
-                {
+                if let Some(&token) = self.vocabulary.bytes.get(usize::from(word[at])).filter(|&&token| token != NONE) {
                     ids.push(token);
                     out.push(token, at..at + 1);
                 }
@@ -234,13 +436,12 @@ impl Encoder<'_> {
         });
     }
 
-    /// A word of a vocabulary that works on characters. `unknown` decides about a byte for which there is no token; it gives
-    /// [`NONE`] to drop it.
+    /// A word of a vocabulary that works on characters.
     fn characters<S: Sink>(
         &self,
         word: &[u8],
         merges: &impl Merges,
-        unknown: impl Fn(u8, usize) -> Result<u32, EncodeError>,
+        unknown: Unknown,
         local: &mut Local,
         mut out: Out<'_, S>,
     ) -> Result<(), EncodeError> {
@@ -249,7 +450,7 @@ impl Encoder<'_> {
             out.sink.extend(ids);
             return Ok(());
         }
-        let Local { scratch, ids, memo } = local;
+        let Local { scratch, ids, memo, .. } = local;
         ids.clear();
         scratch.clear();
         let mut at = 0;
@@ -265,20 +466,19 @@ impl Encoder<'_> {
                 out.push(symbol, span);
                 return;
             }
+            if let Unknown::Token(token) = unknown {
+                ids.push(token);
+                out.push(token, span);
+                return;
+            }
             for at in span {
                 let token = self.vocabulary.bytes.get(usize::from(word[at])).copied().unwrap_or(NONE);
-                let token = if token == NONE {
-                    unknown(word[at], out.alignment.original(out.base + at..out.base + at).start)
-                } else {
-                    Ok(token)
-                };
-                match token {
-                    Ok(NONE) => {}
-                    Ok(token) => {
-                        ids.push(token);
-                        out.push(token, at..at + 1);
-                    }
-                    Err(error) => result = Err(error),
+                if token != NONE {
+                    ids.push(token);
+                    out.push(token, at..at + 1);
+                } else if unknown == Unknown::Refuse && result.is_ok() {
+                    let offset = out.original(at..at).start;
+                    result = Err(EncodeError::NoByteToken { byte: word[at], offset });
                 }
             }
         });
@@ -314,27 +514,36 @@ struct Out<'s, S> {
     alignment: &'s Alignment,
     /// Where the word at hand begins in the rewritten text.
     base: usize,
+    /// So many bytes in front of the word are in no text.
+    inserted: usize,
 }
 
 impl<S: Sink> Out<'_, S> {
     #[inline]
     fn push(&mut self, id: u32, span: Range<usize>) {
-        let span = if S::SPANS {
-            self.alignment.original(self.base + span.start..self.base + span.end)
-        } else {
-            0..0
-        };
+        let span = if S::SPANS { self.original(span) } else { 0..0 };
         self.sink.push(id, span);
+    }
+
+    fn original(&self, span: Range<usize>) -> Range<usize> {
+        let at = |i: usize| self.base + i.saturating_sub(self.inserted);
+        self.alignment.original(at(span.start)..at(span.end))
     }
 }
 
+/// What becomes of a symbol that is no token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    /// Each of its bytes has a token, or the text cannot be encoded.
+    Refuse,
+    /// Each of its bytes that has a token becomes that token; the others are dropped.
+    Drop,
+    /// It becomes this token.
+    Token(u32),
+}
+
 /// `text` with `prefix` in front of it and, if `escape`, each space as `▁`.
-fn escape<'t, S: Sink>(
-    text: &'t [u8],
-    base: usize,
-    prefix: &[u8],
-    escape: bool,
-) -> (Cow<'t, [u8]>, Alignment) {
+fn escape<'t, S: Sink>(text: &'t [u8], base: usize, prefix: &[u8], escape: bool) -> (Cow<'t, [u8]>, Alignment) {
     if prefix.is_empty() && !(escape && memchr::memchr(b' ', text).is_some()) {
         return (Cow::Borrowed(text), Alignment::identity(base));
     }
@@ -382,6 +591,36 @@ fn repair<S: Sink>(text: Cow<'_, [u8]>, alignment: Alignment) -> (Cow<'_, [u8]>,
     (Cow::Owned(repaired), alignment)
 }
 
+/// What two pre-tokenizers do to a text before they cut it.
+fn rewrite<S: Sink>(kind: PreKind, text: Cow<'_, [u8]>, alignment: Alignment) -> (Cow<'_, [u8]>, Alignment) {
+    let rewritten = match kind {
+        PreKind::Nemotron => match nemotron(&text) {
+            Cow::Borrowed(_) => return (text, alignment),
+            Cow::Owned(rewritten) => rewritten,
+        },
+        PreKind::Soprano => soprano(&text),
+        _ => return (text, alignment),
+    };
+    if !S::SPANS {
+        return (Cow::Owned(rewritten), alignment);
+    }
+    // Both rules go character by character, apart from what they drop: a joiner, and a space behind a space.
+    let mut origin = Vec::with_capacity(rewritten.len());
+    let mut at = 0;
+    while at < text.len() {
+        let (_, len) = unicode::decode(&text, at);
+        let character = &text[at..at + len];
+        let image = if kind == PreKind::Soprano { soprano(character) } else { character.to_vec() };
+        let dropped = !rewritten[origin.len()..].starts_with(&image);
+        if !dropped {
+            origin.resize(origin.len() + image.len(), at as u32);
+        }
+        at += len;
+    }
+    let alignment = alignment.then(origin, text.len());
+    (Cow::Owned(rewritten), alignment)
+}
+
 /// `▁`, which stands for a space in SentencePiece vocabularies.
 pub(crate) const SPACE: &[u8] = "\u{2581}".as_bytes();
 
@@ -413,13 +652,7 @@ impl Decoder {
 
     /// Appends what `id` adds to the text; `None` when `id` names no token.
     #[inline]
-    pub(crate) fn push(
-        &mut self,
-        recipe: &Recipe,
-        vocabulary: &Vocabulary,
-        id: u32,
-        out: &mut Vec<u8>,
-    ) -> Option<()> {
+    pub(crate) fn push(&mut self, recipe: &Recipe, vocabulary: &Vocabulary, id: u32, out: &mut Vec<u8>) -> Option<()> {
         let first = std::mem::take(&mut self.first);
         if !self.render {
             if let Some(eos) = self.held.take() {

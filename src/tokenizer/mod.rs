@@ -6,7 +6,7 @@
 
 mod bpe;
 mod decode;
-mod dna;
+pub(crate) mod dna;
 mod error;
 pub(crate) mod llama;
 mod memo;
@@ -293,8 +293,7 @@ impl Tokenizer {
     /// An id that names no token.
     pub fn decode(&self, ids: &[u32], special: SpecialText) -> Result<String, DecodeError> {
         let bytes = self.decode_bytes(ids, special)?;
-        Ok(String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+        Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 
     /// The exact bytes of `ids`, which need not be UTF-8.
@@ -313,12 +312,7 @@ impl Tokenizer {
     /// # Errors
     ///
     /// An id that names no token.
-    pub fn decode_into(
-        &self,
-        ids: &[u32],
-        special: SpecialText,
-        bytes: &mut Vec<u8>,
-    ) -> Result<(), DecodeError> {
+    pub fn decode_into(&self, ids: &[u32], special: SpecialText, bytes: &mut Vec<u8>) -> Result<(), DecodeError> {
         decode::decode_into(self, ids, special, bytes)
     }
 

@@ -102,6 +102,17 @@ impl Alignment {
         }
     }
 
+    /// That of a part of the rewritten text for itself.
+    pub(crate) fn part(&self, part: Range<usize>) -> Self {
+        match self {
+            Self::Identity(base) => Self::Identity(base + part.start),
+            Self::Rewritten { base, origin, len } => {
+                let end = origin.get(part.end).map_or(*len, |&origin| origin as usize);
+                Self::Rewritten { base: *base, origin: origin.get(part).unwrap_or_default().to_vec(), len: end }
+            }
+        }
+    }
+
     /// The place in the original of a range of the rewritten text.
     pub(crate) fn original(&self, span: Range<usize>) -> Range<usize> {
         match self {

@@ -12,10 +12,10 @@ use super::memo::Memo;
 use super::sink::{Origins, Sink};
 use super::{EncodeError, Local, MOST_BYTES};
 use crate::unicode;
-use crate::vocabulary::{Charsmap, NONE, Trie, Vocabulary};
+use crate::vocabulary::{Charsmap, Trie, Vocabulary};
 
 /// What llama.cpp's session needs beside the vocabulary's tries, scores and charsmap.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Unigram {
     /// The text goes through NFC first.
     pub(crate) nfc: bool,
@@ -23,7 +23,7 @@ pub(crate) struct Unigram {
     pub(crate) add_space_prefix: bool,
     /// Spaces before, after and between words are one `▁` in front of each word.
     pub(crate) collapse_spaces: bool,
-    /// The token for what no piece covers, [`NONE`] if there is none.
+    /// The token for what no piece covers, [`crate::vocabulary::NONE`] if there is none.
     pub(crate) unknown: u32,
     /// What a character costs that no piece covers.
     pub(crate) unknown_score: f32,

@@ -38,6 +38,8 @@ pub(super) fn regex_flags() -> Vec<u8> {
             }
         }
     }
+    // The crates never see a surrogate: those who hand them text put U+FFFD in its place.
+    flags[0xD800..0xE000].fill(SYMBOL);
     flags
 }
 

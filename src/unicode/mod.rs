@@ -55,7 +55,7 @@ pub(crate) fn cpp_flags(cp: u32) -> u8 {
     flags(&tables::CPP_INDEX, &CPP_FLAGS, cp)
 }
 
-/// Flags of `cp` in the tables of the `regex` crate.
+/// Flags of `cp` in the tables of the `regex` crate; a surrogate is classed as U+FFFD, which takes its place there.
 #[inline]
 pub(crate) fn regex_flags(cp: u32) -> u8 {
     flags(&tables::REGEX_INDEX, &REGEX_FLAGS, cp)
@@ -158,8 +158,7 @@ pub(crate) fn nfc_parts(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
         let (cp, len) = decode(text, pos);
         let begins = char::from_u32(cp).filter(|_| !is_inert(cp)).is_none_or(|c| {
             unicode_normalization::char::canonical_combining_class(c) == 0
-                && unicode_normalization::is_nfc_quick(std::iter::once(c))
-                    == unicode_normalization::IsNormalized::Yes
+                && unicode_normalization::is_nfc_quick(std::iter::once(c)) == unicode_normalization::IsNormalized::Yes
         });
         (begins, len)
     };

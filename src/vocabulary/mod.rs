@@ -23,6 +23,7 @@ pub(crate) use pairs::{Pair, Pairs, Rank};
 pub(crate) use table::Table;
 pub(crate) use trie::{Node, Trie, Walker};
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 
 use bytemuck::{Pod, Zeroable};
@@ -189,16 +190,9 @@ impl Vocabulary {
     }
 
     /// The text of token `id` as the source has it; `None` for a hole or an id out of range.
-    pub(crate) fn text(&self, id: u32) -> Option<std::borrow::Cow<'_, [u8]>> {
+    pub(crate) fn text(&self, id: u32) -> Option<Cow<'_, [u8]>> {
         let attributes = *self.attributes.get(id as usize)?;
-        if attributes & attribute::HOLE != 0 {
-            return None;
-        }
-        let key = self.keys().at(id);
-        if self.alphabet == Alphabet::Text || attributes & attribute::RAW != 0 {
-            return Some(key.into());
-        }
-        Some(encode_alphabet(key).into())
+        text(self.alphabet, attributes, self.keys().at(id))
     }
 
     /// Attribute bits of `id`, 0 when out of range.
@@ -320,6 +314,16 @@ impl Builder {
         self.keys().at(symbol)
     }
 
+    /// The text of `id` as the source has it; `None` for a hole.
+    pub(crate) fn text(&self, id: u32) -> Option<Cow<'_, [u8]>> {
+        text(self.alphabet, self.attributes_of(id), self.key(id))
+    }
+
+    /// The attribute bits of `id`, 0 when there is no such token.
+    pub(crate) fn attributes_of(&self, id: u32) -> u16 {
+        self.attributes.get(id as usize).copied().unwrap_or_default()
+    }
+
     /// The attribute bits of all tokens, to be read and changed.
     pub(crate) fn attributes(&mut self) -> &mut [u16] {
         &mut self.attributes
@@ -404,13 +408,7 @@ impl Builder {
         if id >= MAX_SYMBOLS { Err(VocabularyError::TooLarge) } else { Ok(id) }
     }
 
-    fn enter(
-        &mut self,
-        id: u32,
-        start: usize,
-        attributes: u16,
-        domain: Domain,
-    ) -> Result<u32, VocabularyError> {
+    fn enter(&mut self, id: u32, start: usize, attributes: u16, domain: Domain) -> Result<u32, VocabularyError> {
         let end = u32::try_from(self.arena.len()).map_err(|_| VocabularyError::TooLarge)?;
         self.keys.push(end);
         self.attributes.push(attributes);
@@ -468,6 +466,16 @@ fn bridges(arena: &[u8], keys: &[u32]) -> [u64; 4] {
         }
     }
     bridges
+}
+
+fn text(alphabet: Alphabet, attributes: u16, key: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if attributes & attribute::HOLE != 0 {
+        None
+    } else if alphabet == Alphabet::Text || attributes & attribute::RAW != 0 {
+        Some(key.into())
+    } else {
+        Some(encode_alphabet(key).into())
+    }
 }
 
 fn find_byte_level(index: &Index, keys: Keys<'_>, text: &[u8]) -> Option<u32> {
