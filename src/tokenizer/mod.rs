@@ -16,6 +16,8 @@ pub(crate) mod pre_tokenizer;
 pub(crate) mod rwkv;
 mod sink;
 mod specials;
+#[cfg(test)]
+mod textbook;
 mod thread;
 pub(crate) mod unigram;
 pub(crate) mod wordpiece;

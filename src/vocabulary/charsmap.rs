@@ -170,7 +170,7 @@ impl Charsmap {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A map that replaces `a` by `x`, `ab` by nothing and `é` by `e `, its array laid out by hand.

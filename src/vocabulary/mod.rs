@@ -18,6 +18,8 @@ mod trie;
 
 pub(crate) use charsmap::Charsmap;
 pub use charsmap::CharsmapError;
+#[cfg(test)]
+pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
 pub(crate) use pairs::{Pair, Pairs, Rank};
 pub(crate) use table::Table;
