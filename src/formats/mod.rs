@@ -1,6 +1,7 @@
 //! Bytes → vocabulary and recipe, one module a format. Nothing here knows where the bytes came from.
 
 pub(crate) mod gguf;
+mod gguf_models;
 
 use std::collections::BTreeMap;
 use std::io;

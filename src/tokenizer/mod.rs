@@ -6,16 +6,23 @@
 
 mod bpe;
 mod decode;
+pub(crate) mod dna;
 mod error;
 pub(crate) mod llama;
 mod memo;
 mod partition;
+pub(crate) mod plamo;
 pub(crate) mod pre_tokenizer;
+pub(crate) mod rwkv;
 mod sink;
 mod specials;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod textbook;
 mod thread;
+pub(crate) mod unigram;
+pub(crate) mod wordpiece;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -10,13 +10,20 @@
 //! vocabulary whose text is no word of that alphabet (`<｜end▁of▁sentence｜>`) is marked [`attribute::RAW`] and keeps its
 //! text as its key: the engine can never produce it, the special-token partition can.
 
+mod charsmap;
 mod index;
 mod pairs;
 mod table;
+mod trie;
 
+pub(crate) use charsmap::Charsmap;
+pub use charsmap::CharsmapError;
+#[cfg(test)]
+pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
 pub(crate) use pairs::{Pair, Pairs, Rank};
 pub(crate) use table::Table;
+pub(crate) use trie::{Node, Trie, Walker};
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -85,6 +92,12 @@ pub(crate) struct Vocabulary {
     /// One bit for each byte that stands right before a `▁` inside some symbol, the last byte of `▁` itself left out: where
     /// the bit is clear no merge reaches across.
     pub(crate) bridges: [u64; 4],
+    /// The pieces an engine matches against a text; empty where none does. What its keys are is the engine's affair.
+    pub(crate) trie: Trie,
+    /// Unigram: texts that the normalizer does not touch, not even their beginnings; their ids mean nothing.
+    pub(crate) prefixes: Trie,
+    /// Unigram: the normalizer's replacements.
+    pub(crate) charsmap: Charsmap,
 }
 
 /// `[start, start + len)` in the arena.
@@ -381,6 +394,9 @@ impl Builder {
             bytes: bytes.to_vec().into(),
             byte_symbols: byte_symbols.into(),
             bridges,
+            trie: Trie::default(),
+            prefixes: Trie::default(),
+            charsmap: Charsmap::default(),
         })
     }
 
