@@ -2,13 +2,24 @@
 
 pub(crate) mod gguf;
 mod gguf_models;
+pub(crate) mod rwkv;
+pub(crate) mod sentencepiece;
+pub(crate) mod side_files;
+pub(crate) mod tekken;
+pub(crate) mod tiktoken;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
+use crate::evidence::{Format, TokenizerKind, sniff};
 use crate::mmap::Bytes;
+use crate::tokenizer::Tokenizer;
 use crate::vocabulary::VocabularyError;
+use side_files::SideFiles;
 
 /// Files of a repository that hold a vocabulary, in the order of preference, with the other half of the one that has two.
 pub(crate) const VOCABULARY_FILES: &[(&str, Option<&str>)] = &[
@@ -34,9 +45,24 @@ pub(crate) const SIDE_FILES: &[&str] = &[
 ];
 
 /// Loads the vocabulary file `name` of `files`, with what lies beside it. Its kind is decided by content first.
-pub(crate) fn load_named(files: &Files, name: &str) -> Result<crate::tokenizer::Tokenizer, FormatError> {
-    let _ = files.open(name)?;
-    Err(FormatError::UnsupportedModel { file: name.into(), kind: "unknown".into(), hint: String::new() })
+pub(crate) fn load_named(files: &Files, name: &str) -> Result<Tokenizer, FormatError> {
+    let bytes = files.open(name)?.ok_or_else(|| FormatError::Io {
+        file: name.into(),
+        source: io::ErrorKind::NotFound.into(),
+    })?;
+    let side = SideFiles::read(files);
+    let Format::Tokenizer(kind) = sniff(&bytes, name) else {
+        return Err(FormatError::UnsupportedModel {
+            file: name.into(),
+            kind: "unknown content".into(),
+            hint: "; expected a tokenizer.json, a SentencePiece model, tiktoken ranks, a tekken.json or a vocabulary list".into(),
+        });
+    };
+    match kind {
+        TokenizerKind::Tiktoken => tiktoken::load(name, &bytes, &side),
+        TokenizerKind::Tekken => tekken::load(name, &bytes, &side),
+        _ => Err(FormatError::UnsupportedModel { file: name.into(), kind: kind.to_string(), hint: String::new() }),
+    }
 }
 
 /// Tokenizer files by the name they go under, wherever they lie: beside a model, in a snapshot, in memory.
@@ -184,4 +210,10 @@ pub enum FormatError {
         /// Where and why, by whoever read it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// The beginning of what a file has, for an error that a person reads.
+fn excerpt(bytes: &[u8]) -> String {
+    let head = &bytes[..bytes.len().min(40)];
+    format!("{:?}{}", String::from_utf8_lossy(head), if head.len() < bytes.len() { "…" } else { "" })
 }

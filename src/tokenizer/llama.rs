@@ -195,11 +195,7 @@ impl Encoder<'_> {
         };
         // Characters are cut by their first byte alone, so a stray first byte swallows what follows, a `▁` included: such
         // a text is left in one piece.
-        if std::str::from_utf8(&escaped).is_ok() {
-            self.words(&escaped, word)
-        } else {
-            word(0..escaped.len())
-        }
+        if std::str::from_utf8(&escaped).is_ok() { self.words(&escaped, word) } else { word(0..escaped.len()) }
         result
     }
 
@@ -361,13 +357,7 @@ impl Encoder<'_> {
 
     /// One pre-token of a vocabulary with a merges list.
     #[inline]
-    fn word<S: Sink>(
-        &self,
-        bpe: &Bpe,
-        word: &[u8],
-        local: &mut Local,
-        mut out: Out<'_, S>,
-    ) -> Result<(), EncodeError> {
+    fn word<S: Sink>(&self, bpe: &Bpe, word: &[u8], local: &mut Local, mut out: Out<'_, S>) -> Result<(), EncodeError> {
         if bpe.byte_encode {
             let place = if S::SPANS { None } else { Memo::place(word) };
             if let Some(ids) = place.and_then(|place| local.memo.recall(place)) {
@@ -462,9 +452,7 @@ impl Encoder<'_> {
             // llama.cpp looks up each byte of the symbol's text in the GPT-2 alphabet as a token of one byte. Only the
             // ASCII characters of that alphabet are one byte; what is not found is dropped without a word.
             for at in span {
-                if let Some(&token) =
-                    self.vocabulary.bytes.get(usize::from(word[at])).filter(|&&token| token != NONE)
-                {
+                if let Some(&token) = self.vocabulary.bytes.get(usize::from(word[at])).filter(|&&token| token != NONE) {
                     ids.push(token);
                     out.push(token, at..at + 1);
                 }
@@ -579,12 +567,7 @@ enum Unknown {
 }
 
 /// `text` with `prefix` in front of it and, if `escape`, each space as `▁`.
-fn escape<'t, S: Sink>(
-    text: &'t [u8],
-    base: usize,
-    prefix: &[u8],
-    escape: bool,
-) -> (Cow<'t, [u8]>, Alignment) {
+fn escape<'t, S: Sink>(text: &'t [u8], base: usize, prefix: &[u8], escape: bool) -> (Cow<'t, [u8]>, Alignment) {
     if prefix.is_empty() && !(escape && memchr::memchr(b' ', text).is_some()) {
         return (Cow::Borrowed(text), Alignment::identity(base));
     }
@@ -613,7 +596,7 @@ fn escape<'t, S: Sink>(
 }
 
 /// `text` with each invalid byte as U+FFFD, which is how llama.cpp's byte-pair session sees it.
-fn repair<S: Sink>(text: Cow<'_, [u8]>, alignment: Alignment) -> (Cow<'_, [u8]>, Alignment) {
+pub(super) fn repair<S: Sink>(text: Cow<'_, [u8]>, alignment: Alignment) -> (Cow<'_, [u8]>, Alignment) {
     if std::str::from_utf8(&text).is_ok() {
         return (text, alignment);
     }
@@ -693,13 +676,7 @@ impl Decoder {
 
     /// Appends what `id` adds to the text; `None` when `id` names no token.
     #[inline]
-    pub(crate) fn push(
-        &mut self,
-        recipe: &Recipe,
-        vocabulary: &Vocabulary,
-        id: u32,
-        out: &mut Vec<u8>,
-    ) -> Option<()> {
+    pub(crate) fn push(&mut self, recipe: &Recipe, vocabulary: &Vocabulary, id: u32, out: &mut Vec<u8>) -> Option<()> {
         let first = std::mem::take(&mut self.first);
         if !self.render {
             if let Some(eos) = self.held.take() {

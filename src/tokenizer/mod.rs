@@ -23,6 +23,7 @@ mod textbook;
 mod thread;
 pub(crate) mod unigram;
 pub(crate) mod wordpiece;
+pub(crate) mod tiktoken;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use bpe::derive_merges;
 pub use decode::DecodeStream;
 pub use error::{DecodeError, EncodeError};
 pub use pre_tokenizer::SplitError;
@@ -83,6 +85,8 @@ pub(crate) struct Recipe {
 pub(crate) enum Pipeline {
     /// llama.cpp's, for GGUF.
     Llama(llama::Recipe),
+    /// tiktoken's, for its rank files and for tekken.json.
+    Tiktoken(tiktoken::Recipe),
     /// Each byte is an id.
     Bytes,
 }
@@ -317,8 +321,7 @@ impl Tokenizer {
     /// An id that names no token.
     pub fn decode(&self, ids: &[u32], special: SpecialText) -> Result<String, DecodeError> {
         let bytes = self.decode_bytes(ids, special)?;
-        Ok(String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+        Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 
     /// The exact bytes of `ids`, which need not be UTF-8.
@@ -337,12 +340,7 @@ impl Tokenizer {
     /// # Errors
     ///
     /// An id that names no token.
-    pub fn decode_into(
-        &self,
-        ids: &[u32],
-        special: SpecialText,
-        bytes: &mut Vec<u8>,
-    ) -> Result<(), DecodeError> {
+    pub fn decode_into(&self, ids: &[u32], special: SpecialText, bytes: &mut Vec<u8>) -> Result<(), DecodeError> {
         decode::decode_into(self, ids, special, bytes)
     }
 
@@ -445,6 +443,10 @@ impl Tokenizer {
         match &recipe.pipeline {
             Pipeline::Llama(recipe) => {
                 let encoder = llama::Encoder { recipe, vocabulary, specials };
+                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+            }
+            Pipeline::Tiktoken(recipe) => {
+                let encoder = tiktoken::Encoder { recipe, vocabulary, specials };
                 thread::with(*number, |local| encoder.encode(text, special, local, sink))
             }
             Pipeline::Bytes => {

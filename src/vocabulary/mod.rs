@@ -185,7 +185,7 @@ impl Vocabulary {
     /// The token whose text in the source is `text`.
     pub(crate) fn token_by_text(&self, text: &[u8]) -> Option<u32> {
         let found = match self.alphabet {
-            Alphabet::Text => self.index.find(self.keys(), text, Domain::Key),
+            Alphabet::Text => find_text(&self.index, self.keys(), text),
             Alphabet::ByteLevel => find_byte_level(&self.index, self.keys(), text),
         };
         found.filter(|&symbol| symbol < self.len)
@@ -284,6 +284,15 @@ impl Builder {
         self.enter(id, start, attributes & !attribute::RAW, Domain::Key)
     }
 
+    /// Adds the next id by its literal text, as a token that the engine can never produce, and that may have the text of one it
+    /// does produce.
+    pub(crate) fn push_raw(&mut self, text: &[u8], attributes: u16) -> Result<u32, VocabularyError> {
+        let id = self.next()?;
+        let start = self.arena.len();
+        self.arena.extend_from_slice(text);
+        self.enter(id, start, attributes | attribute::RAW, Domain::Raw)
+    }
+
     /// Adds the next id as one that names no token.
     pub(crate) fn push_hole(&mut self) -> Result<u32, VocabularyError> {
         let id = self.next()?;
@@ -305,7 +314,7 @@ impl Builder {
     /// The token with this text, as the source writes it, among those added so far.
     pub(crate) fn token_by_text(&self, text: &[u8]) -> Option<u32> {
         let found = match self.alphabet {
-            Alphabet::Text => self.index.find(self.keys(), text, Domain::Key),
+            Alphabet::Text => find_text(&self.index, self.keys(), text),
             Alphabet::ByteLevel => find_byte_level(&self.index, self.keys(), text),
         };
         found.filter(|&symbol| symbol < self.len())
@@ -353,6 +362,16 @@ impl Builder {
         let merged = self.symbol_or_new(key)?;
         self.pairs.insert(left, right, rank, merged);
         Ok(())
+    }
+
+    /// Adds the merge of two symbols into a third. Of equal pairs the first counts.
+    pub(crate) fn merge_symbols(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
+        self.pairs.insert(left, right, rank, merged);
+    }
+
+    /// The merges added so far.
+    pub(crate) fn pairs(&self) -> &Pairs {
+        &self.pairs
     }
 
     /// Sets what `id` renders to. Every token whose piece is not set renders to its key.
@@ -433,7 +452,7 @@ impl Builder {
     }
 
     /// The symbol for a text that a merge names, a new one if it is not known yet.
-    fn symbol_or_new(&mut self, key: &[u8]) -> Result<u32, VocabularyError> {
+    pub(crate) fn symbol_or_new(&mut self, key: &[u8]) -> Result<u32, VocabularyError> {
         if let Some(symbol) = self.index.find(self.keys(), key, Domain::Key) {
             return Ok(symbol);
         }
@@ -488,11 +507,12 @@ fn text(alphabet: Alphabet, attributes: u16, key: &[u8]) -> Option<Cow<'_, [u8]>
 
 fn find_byte_level(index: &Index, keys: Keys<'_>, text: &[u8]) -> Option<u32> {
     let mut key = Vec::with_capacity(text.len());
-    if decode_alphabet(text, &mut key) {
-        index.find(keys, &key, Domain::Key)
-    } else {
-        index.find(keys, text, Domain::Raw)
-    }
+    let found = if decode_alphabet(text, &mut key) { index.find(keys, &key, Domain::Key) } else { None };
+    found.or_else(|| index.find(keys, text, Domain::Raw))
+}
+
+fn find_text(index: &Index, keys: Keys<'_>, text: &[u8]) -> Option<u32> {
+    index.find(keys, text, Domain::Key).or_else(|| index.find(keys, text, Domain::Raw))
 }
 
 /// Appends the bytes that `text`, written in the GPT-2 byte alphabet, stands for; `false` when a character of it is not of
