@@ -1,6 +1,7 @@
 //! Bytes → vocabulary and recipe, one module a format. Nothing here knows where the bytes came from.
 
 pub(crate) mod gguf;
+mod gguf_models;
 pub(crate) mod rwkv;
 pub(crate) mod sentencepiece;
 pub(crate) mod side_files;
@@ -14,8 +15,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
+use crate::evidence::{Format, TokenizerKind, sniff};
 use crate::mmap::Bytes;
+use crate::tokenizer::Tokenizer;
 use crate::vocabulary::VocabularyError;
+use side_files::SideFiles;
 
 /// Files of a repository that hold a vocabulary, in the order of preference, with the other half of the one that has two.
 pub(crate) const VOCABULARY_FILES: &[(&str, Option<&str>)] = &[
@@ -41,9 +45,24 @@ pub(crate) const SIDE_FILES: &[&str] = &[
 ];
 
 /// Loads the vocabulary file `name` of `files`, with what lies beside it. Its kind is decided by content first.
-pub(crate) fn load_named(files: &Files, name: &str) -> Result<crate::tokenizer::Tokenizer, FormatError> {
-    let _ = files.open(name)?;
-    Err(FormatError::UnsupportedModel { file: name.into(), kind: "unknown".into(), hint: String::new() })
+pub(crate) fn load_named(files: &Files, name: &str) -> Result<Tokenizer, FormatError> {
+    let bytes = files.open(name)?.ok_or_else(|| FormatError::Io {
+        file: name.into(),
+        source: io::ErrorKind::NotFound.into(),
+    })?;
+    let side = SideFiles::read(files);
+    let Format::Tokenizer(kind) = sniff(&bytes, name) else {
+        return Err(FormatError::UnsupportedModel {
+            file: name.into(),
+            kind: "unknown content".into(),
+            hint: "; expected a tokenizer.json, a SentencePiece model, tiktoken ranks, a tekken.json or a vocabulary list".into(),
+        });
+    };
+    match kind {
+        TokenizerKind::Tiktoken => tiktoken::load(name, &bytes, &side),
+        TokenizerKind::Tekken => tekken::load(name, &bytes, &side),
+        _ => Err(FormatError::UnsupportedModel { file: name.into(), kind: kind.to_string(), hint: String::new() }),
+    }
 }
 
 /// Tokenizer files by the name they go under, wherever they lie: beside a model, in a snapshot, in memory.
@@ -77,7 +96,8 @@ impl Files {
     /// The paths of what a loader of `name` may have read, as far as they lie on disk: the file first, then those that go with
     /// it.
     pub(crate) fn used_by(&self, name: &str) -> Vec<PathBuf> {
-        let half = VOCABULARY_FILES.iter().find(|(vocabulary, _)| *vocabulary == name).and_then(|(_, half)| *half);
+        let half =
+            VOCABULARY_FILES.iter().find(|(vocabulary, _)| *vocabulary == name).and_then(|(_, half)| *half);
         let names = std::iter::once(name).chain(half).chain(SIDE_FILES.iter().copied());
         names.filter_map(|name| self.path(name)).map(std::path::Path::to_owned).collect()
     }

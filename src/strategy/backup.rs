@@ -18,14 +18,26 @@ pub(super) fn attempt(search: &Search<'_>) -> Outcome {
         let note = "the text is cut by a guess (`default`), so some ids may not be the model's";
         warn!("{path}: no strategy settled how this model cuts text; {note}");
         let source = Source::Gguf { path: model.to_owned() };
-        return Outcome::Found(Found { tokenizer, source, degraded: true, notes: vec![note.into()], files: Vec::new() });
+        return Outcome::Found(Found {
+            tokenizer,
+            source,
+            degraded: true,
+            notes: vec![note.into()],
+            files: Vec::new(),
+        });
     }
     match Tokenizer::bytes() {
         Ok(tokenizer) => {
             let note = "ids are bytes, not the model's tokens";
             warn!("{path}: no tokenizer was found; falling back to the byte tokenizer, whose {note}");
             let notes = vec![note.into()];
-            Outcome::Found(Found { tokenizer, source: Source::BuiltIn, degraded: true, notes, files: Vec::new() })
+            Outcome::Found(Found {
+                tokenizer,
+                source: Source::BuiltIn,
+                degraded: true,
+                notes,
+                files: Vec::new(),
+            })
         }
         // 256 distinct bytes always make a vocabulary; should that change, the story says so.
         Err(error) => Outcome::NotApplicable(error.to_string()),

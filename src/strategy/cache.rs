@@ -20,12 +20,14 @@ pub(super) fn attempt(search: &Search<'_>) -> Outcome {
     let mut answer = None;
     for repository in search.repositories() {
         let revision = search.revision_of(repository);
-        let outcome = read_repository(search, repository, |file, _| match find(root, &repository.id, &revision, file)? {
-            Lookup::Found(cached) => {
-                let bytes = cached.read(settings.verify, &settings.verified, settings.max_file_bytes)?;
-                Ok(Some((Content::Verified { path: cached.path, bytes: bytes.into() }, cached.commit)))
+        let outcome = read_repository(search, repository, |file, _| {
+            match find(root, &repository.id, &revision, file)? {
+                Lookup::Found(cached) => {
+                    let bytes = cached.read(settings.verify, &settings.verified, settings.max_file_bytes)?;
+                    Ok(Some((Content::Verified { path: cached.path, bytes: bytes.into() }, cached.commit)))
+                }
+                Lookup::KnownAbsent { .. } | Lookup::Missing => Ok(None),
             }
-            Lookup::KnownAbsent { .. } | Lookup::Missing => Ok(None),
         });
         match outcome {
             found @ Outcome::Found(_) => return found,
@@ -34,7 +36,8 @@ pub(super) fn attempt(search: &Search<'_>) -> Outcome {
         }
     }
     answer.unwrap_or_else(|| {
-        let names: Vec<&str> = search.repositories().iter().map(|repository| repository.id.as_str()).collect();
+        let names: Vec<&str> =
+            search.repositories().iter().map(|repository| repository.id.as_str()).collect();
         Outcome::NotApplicable(if names.is_empty() {
             "no repository is named".into()
         } else {
@@ -97,7 +100,9 @@ pub(super) fn read_repository(
     let mut notes = tokenizer.recipe().notes.clone();
     if search.options.repository.is_none() {
         notes.push(match repository.kind {
-            RepositoryKind::Base => format!("the tokenizer is that of the base model {id}; it fits this model's vocabulary"),
+            RepositoryKind::Base => {
+                format!("the tokenizer is that of the base model {id}; it fits this model's vocabulary")
+            }
             _ => format!("the repository {id} was found by {}", repository.source),
         });
     }

@@ -24,7 +24,8 @@ pub(super) fn attempt(search: &Search<'_>) -> Outcome {
     for repository in search.repositories() {
         let revision = search.revision_of(repository);
         let observer = search.options.observer.as_deref();
-        let session = Session::new(&search.options.hub, repository.id.clone(), &revision, observer, search.deadline);
+        let session =
+            Session::new(&search.options.hub, repository.id.clone(), &revision, observer, search.deadline);
         let mut session = match session {
             Ok(session) => session,
             Err(error) => return super::cache::failure(&repository.id, error).into(),

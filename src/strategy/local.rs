@@ -24,7 +24,8 @@ impl LocalFiles {
     pub(super) fn at(evidence: &Evidence) -> Self {
         let path = evidence.path();
         if let Some(kind) = evidence.tokenizer_kind() {
-            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let directory =
+                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
             let found = vec![TokenizerFile { path: path.to_owned(), kind }];
             return Self { found, ..Self::in_directory(directory) };
         }

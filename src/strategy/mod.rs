@@ -19,7 +19,10 @@ use crate::tokenizer::Tokenizer;
 
 /// A place where a tokenizer could come from. The list is closed: every caller can match on it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "the chain is the product's contract; a sixth strategy would be a new contract")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the chain is the product's contract; a sixth strategy would be a new contract"
+)]
 pub enum Strategy {
     /// The tokenizer in the GGUF's own metadata.
     Embedded,
@@ -46,7 +49,8 @@ impl Strategy {
     pub const CHAIN: &'static [Self] = &[Self::Embedded, Self::Hub, Self::Cache, Self::Sibling, Self::Backup];
 
     /// The same with everything on this machine before the network.
-    pub const LOCAL_FIRST: &'static [Self] = &[Self::Embedded, Self::Sibling, Self::Cache, Self::Hub, Self::Backup];
+    pub const LOCAL_FIRST: &'static [Self] =
+        &[Self::Embedded, Self::Sibling, Self::Cache, Self::Hub, Self::Backup];
 
     /// The strategy's name in tables, logs and records.
     #[must_use]

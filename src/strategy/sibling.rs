@@ -8,12 +8,15 @@ use crate::resolution::Outcome;
 pub(super) fn attempt(search: &Search<'_>) -> Outcome {
     let mut failed = None;
     let mut halves = Vec::new();
-    let elsewhere = search.evidence.directories().iter().filter(|directory| *directory != search.evidence.path());
+    let elsewhere =
+        search.evidence.directories().iter().filter(|directory| *directory != search.evidence.path());
     let elsewhere = elsewhere.map(|directory| LocalFiles::in_directory(directory));
     let here = std::iter::once((search.local().incomplete().to_vec(), search.local_outcome().cloned()));
     let there = elsewhere.map(|files| (files.incomplete().to_vec(), files.load(search)));
     for (incomplete, outcome) in here.chain(there) {
-        halves.extend(incomplete.iter().filter_map(|path| path.file_name()).map(|name| name.display().to_string()));
+        halves.extend(
+            incomplete.iter().filter_map(|path| path.file_name()).map(|name| name.display().to_string()),
+        );
         match outcome {
             Some(found @ Outcome::Found(_)) => return found,
             // The failure of the nearest file is the one to tell.

@@ -6,15 +6,24 @@
 
 mod bpe;
 mod decode;
+pub(crate) mod dna;
 mod error;
 pub(crate) mod llama;
 mod memo;
 mod partition;
+pub(crate) mod plamo;
 pub(crate) mod pre_tokenizer;
+pub(crate) mod rwkv;
 pub(crate) mod sentencepiece;
 mod sink;
 mod specials;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod textbook;
 mod thread;
+pub(crate) mod unigram;
+pub(crate) mod wordpiece;
 pub(crate) mod tiktoken;
 
 use std::ops::Range;
