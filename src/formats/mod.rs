@@ -61,6 +61,8 @@ pub(crate) fn load_named(files: &Files, name: &str) -> Result<Tokenizer, FormatE
     match kind {
         TokenizerKind::Tiktoken => tiktoken::load(name, &bytes, &side),
         TokenizerKind::Tekken => tekken::load(name, &bytes, &side),
+        TokenizerKind::SentencePiece => sentencepiece::load(name, &bytes, &side),
+        TokenizerKind::RwkvVocab => rwkv::load(name, &bytes, &side),
         _ => Err(FormatError::UnsupportedModel { file: name.into(), kind: kind.to_string(), hint: String::new() }),
     }
 }

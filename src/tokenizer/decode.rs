@@ -17,7 +17,7 @@ impl State {
             Pipeline::Llama(recipe) => Self::Llama(llama::Decoder::new(recipe, special)),
             Pipeline::SentencePiece(_) => Self::SentencePiece(sentencepiece::Decoder::new(special)),
             Pipeline::Tiktoken(_) => Self::Tiktoken(tiktoken::Decoder::new(special)),
-            Pipeline::Bytes => Self::Bytes,
+            Pipeline::Rwkv | Pipeline::Bytes => Self::Bytes,
         }
     }
 

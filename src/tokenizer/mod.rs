@@ -86,6 +86,8 @@ pub(crate) struct Recipe {
 pub(crate) enum Pipeline {
     /// llama.cpp's, for GGUF.
     Llama(llama::Recipe),
+    /// That of the package `rwkv`, for its vocabulary files.
+    Rwkv,
     /// sentencepiece's, for its models.
     SentencePiece(sentencepiece::Recipe),
     /// tiktoken's, for its rank files and for tekken.json.
@@ -448,6 +450,7 @@ impl Tokenizer {
                 let encoder = llama::Encoder { recipe, vocabulary, specials };
                 thread::with(*number, |local| encoder.encode(text, special, local, sink))
             }
+            Pipeline::Rwkv => rwkv::encode_all(&vocabulary.trie, text, sink),
             Pipeline::SentencePiece(recipe) => {
                 let encoder = sentencepiece::Encoder { recipe, vocabulary, specials };
                 thread::with(*number, |local| encoder.encode(text, special, local, sink))
