@@ -57,6 +57,7 @@
 mod env;
 mod error;
 pub mod evidence;
+mod fit;
 mod formats;
 pub mod gguf;
 mod hub;
@@ -69,6 +70,7 @@ mod unicode;
 mod vocabulary;
 
 pub use error::{Error, Failure, ModelFailure};
+pub use fit::Mismatch;
 pub use formats::FormatError;
 pub use hub::{
     Error as HubError, InvalidRepoId, InvalidToken, Observer, Phase, Progress, RepoId, Token, Verify,

@@ -121,3 +121,28 @@ fn rwkv_vocabularies_encode_as_llama_cpp_encodes_them() {
     }
     check("rwkv", &tokenizer, &cases);
 }
+
+/// Two vocabularies of the shared data come as a file and as a GGUF, a third pair looks alike and differs.
+#[test]
+fn files_fit_the_ggufs_made_from_them() {
+    use crate::evidence::Evidence;
+    use crate::fit::{Fit, Mismatch, ModelFacts, check};
+    let gguf = |name: &str| Evidence::gather(shared(&format!("vocab/gguf/{name}.gguf"))?).ok();
+    let load = |file: &str| {
+        let mut files = Files::default();
+        files.insert(file.rsplit('/').next()?, Content::Bytes(vocabulary(file)?.into()));
+        Some(load_named(&files, file.rsplit('/').next()?).unwrap())
+    };
+    let Some(rwkv) = load("rwkv-world/rwkv_vocab_v20230424.txt") else { return };
+    let model = gguf("rwkv-world").unwrap();
+    assert!(matches!(check(&rwkv, &ModelFacts::of(&model)), Ok(Fit::Tokens { .. })));
+
+    let tekken = load("mistral-tekken-240911/tekken.json").unwrap();
+    assert!(matches!(check(&tekken, &ModelFacts::of(&model)), Err(Mismatch::Token { .. })));
+
+    let t5 = load("t5-v1_1-xxl/spiece.model").unwrap();
+    let model = gguf("t5-v1_1-xxl").unwrap();
+    assert!(matches!(check(&t5, &ModelFacts::of(&model)), Ok(Fit::Tokens { padding: 1.. })));
+    let v3 = load("mistral-v3/tokenizer.model").unwrap();
+    assert!(check(&v3, &ModelFacts::of(&model)).is_err());
+}

@@ -93,6 +93,12 @@ impl Ranks {
 
     /// Adds a token; `None` when it is not base64, is empty, or there are more than fit.
     pub(super) fn push(&mut self, base64: &[u8], rank: u32) -> Option<()> {
+        // Whisper's ranks end with a token of no bytes, which Python reads out of a lone padding sign.
+        if base64 == b"=" {
+            let end = self.arena.len() as u32;
+            self.tokens.push((rank, end, end));
+            return Some(());
+        }
         let start = self.arena.len();
         self.arena.resize(start + base64.len() / 4 * 3 + 3, 0);
         let written = STANDARD.decode_slice(base64, &mut self.arena[start..]);
@@ -191,7 +197,13 @@ impl Ranks {
             }
             // A special token may have the id of an ordinary one, such as Qwen's names for unused ids; then the latter counts.
             if let Some(token) = ordinary.next_if(|token| token.0 == id) {
-                builder.push_key(self.bytes(token), attribute::NORMAL).map_err(vocabulary)?;
+                let bytes = self.bytes(token);
+                let pushed = if bytes.is_empty() {
+                    builder.push_raw(bytes, attribute::NORMAL)
+                } else {
+                    builder.push_key(bytes, attribute::NORMAL)
+                };
+                pushed.map_err(vocabulary)?;
             } else if let Some((_, text)) = special.next_if(|special| special.0 == id) {
                 builder.push_raw(text.as_bytes(), attribute::CONTROL).map_err(vocabulary)?;
             } else {

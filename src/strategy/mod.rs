@@ -13,6 +13,7 @@ pub(crate) use local::LocalFiles;
 
 use crate::error::Failure;
 use crate::evidence::{Evidence, Repository};
+use crate::fit::{ModelFacts, check};
 use crate::resolution::Outcome;
 use crate::resolver::Options;
 use crate::tokenizer::Tokenizer;
@@ -159,7 +160,9 @@ impl<'a> Search<'a> {
 
     /// Whether `tokenizer`, found at `place`, is this model's.
     pub(crate) fn fits(&self, tokenizer: &Tokenizer, place: &str) -> Result<(), Failure> {
-        let _ = (tokenizer, place);
+        let mismatch = |source| Failure::Mismatch { path: place.to_owned(), source: Box::new(source) };
+        let fit = check(tokenizer, &ModelFacts::of(self.evidence)).map_err(mismatch)?;
+        log::debug!("{place} fits the model: {fit:?}");
         Ok(())
     }
 
