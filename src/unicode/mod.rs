@@ -54,7 +54,7 @@ pub(crate) fn cpp_flags(cp: u32) -> u8 {
     flags(&tables::CPP_INDEX, &CPP_FLAGS, cp)
 }
 
-/// Flags of `cp` in the tables of the `regex` crate.
+/// Flags of `cp` in the tables of the `regex` crate; a surrogate is classed as U+FFFD, which takes its place there.
 #[inline]
 pub(crate) fn regex_flags(cp: u32) -> u8 {
     flags(&tables::REGEX_INDEX, &REGEX_FLAGS, cp)
@@ -96,7 +96,7 @@ pub(crate) fn lower(cp: u32) -> u32 {
     match rows.binary_search_by(|&(first, last, ..)| order(first, last, cp)) {
         Ok(at) => {
             let (first, _, step, mapped) = rows[at];
-            if (cp - first) % u32::from(step) == 0 { mapped + (cp - first) } else { cp }
+            if (cp - first).is_multiple_of(u32::from(step)) { mapped + (cp - first) } else { cp }
         }
         Err(_) => cp,
     }

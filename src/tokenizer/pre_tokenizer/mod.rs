@@ -1,9 +1,170 @@
-//! Replaced on merge.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub(crate) enum Split { None }
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct SplitError;
+//! Cutting text into the pieces that a BPE then encodes one by one.
+//!
+//! A split known by name or by its pattern is written by hand, linear on any text; only a pattern that nobody knows goes to the regex
+//! engine. The text is generalised UTF-8, as [`repair`](crate::unicode::repair) returns it.
+
+#![allow(
+    clippy::inline_always,
+    reason = "a grammar is written once and its switches are constants where it is used: inlining is what makes each split"
+)]
+
+mod classes;
+mod compiled;
+mod gguf;
+mod grammar;
+mod names;
+mod patterns;
+mod rewrite;
+mod stages;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+pub(crate) use compiled::{Compiled, PatternError, SplitError};
+pub(crate) use gguf::GgufSplit;
+pub(crate) use names::{Pre, PreKind};
+pub(crate) use patterns::PatternSplit;
+pub(crate) use rewrite::{mmbert, nemotron, soprano};
+
+/// How a text is cut. Matches and the gaps between them are pieces alike, so no byte is lost.
+#[derive(Clone, Debug)]
+pub(crate) enum Split {
+    /// A split of `tokenizer.ggml.pre`, with llama.cpp's character tables.
+    Gguf(GgufSplit),
+    /// A known pattern, with the tables of the `regex` crate.
+    Pattern(PatternSplit),
+    /// Any other pattern.
+    Regex(Arc<Compiled>),
+}
+
 impl Split {
-    pub(crate) fn split(&self, text: &[u8], each: &mut impl FnMut(std::ops::Range<usize>)) -> Result<(), SplitError> { each(0..text.len()); Ok(()) }
+    /// Calls `each` with the byte ranges of the pieces of `text`: in order, none empty, and together the whole text.
+    ///
+    /// Linear and without allocation, except for [`Split::Regex`].
+    ///
+    /// # Errors
+    ///
+    /// Only [`Split::Regex`] fails, when its pattern backtracks too far on this text.
+    #[inline]
+    pub(crate) fn split(&self, text: &[u8], each: &mut impl FnMut(Range<usize>)) -> Result<(), SplitError> {
+        self.split_range(text, 0..text.len(), each)
+    }
+
+    /// As [`Split::split`], for the part `range` of `text` as though nothing stood around it.
+    #[inline]
+    pub(crate) fn split_range(
+        &self,
+        text: &[u8],
+        range: Range<usize>,
+        each: &mut impl FnMut(Range<usize>),
+    ) -> Result<(), SplitError> {
+        match self {
+            Split::Gguf(split) => split.split(text, range, each),
+            Split::Pattern(split) => split.split(text, range, each),
+            Split::Regex(compiled) => compiled.split(text, range, each)?,
+        }
+        Ok(())
+    }
+
+    /// The name under which [`Split::from_name`] finds this split again; it never changes its meaning.
+    pub(crate) fn name(&self) -> Cow<'static, str> {
+        let known = match self {
+            Split::Gguf(split) => name_of(GgufSplit::NAMES, split),
+            Split::Pattern(split) => name_of(PatternSplit::NAMES, split),
+            Split::Regex(compiled) => return format!("{REGEX}{}", compiled.pattern()).into(),
+        };
+        known.into()
+    }
+
+    /// The split that [`Split::name`] called so, or `None` for a name this version does not know.
+    ///
+    /// # Errors
+    ///
+    /// The name holds a pattern, and that does not compile.
+    pub(crate) fn from_name(name: &str) -> Result<Option<Split>, PatternError> {
+        if let Some(pattern) = name.strip_prefix(REGEX) {
+            return Compiled::new(pattern).map(|compiled| Some(Split::Regex(Arc::new(compiled))));
+        }
+        let gguf = || with_name(GgufSplit::NAMES, name).map(Split::Gguf);
+        let pattern = || with_name(PatternSplit::NAMES, name).map(Split::Pattern);
+        Ok(gguf().or_else(pattern))
+    }
+
+    /// Whether every character of every text is in a match. Then it is all one what a tokenizer.json wants done with the gaps.
+    pub(crate) fn has_no_gaps(&self) -> bool {
+        matches!(self, Split::Pattern(split) if split.has_no_gaps())
+    }
+}
+
+/// The hand-written split that cuts as `pattern` does (`Split` with `Isolated` in tokenizer.json, tiktoken's `pat_str`, tekken's `pattern`),
+/// with the `regex` crate's classes. `None` if the pattern is not known.
+pub(crate) fn from_pattern(pattern: &str) -> Option<Split> {
+    PatternSplit::from_pattern(pattern).map(Split::Pattern)
+}
+
+/// One split for patterns that a tokenizer.json applies one after the other, each `Isolated`, where one is written for the sequence.
+pub(crate) fn from_patterns(patterns: &[&str]) -> Option<Split> {
+    let mut known = patterns.iter().map(|pattern| PatternSplit::from_pattern(pattern));
+    match (known.next()?, known.next(), known.next(), known.next()) {
+        (Some(split), None, ..) => Some(Split::Pattern(split)),
+        (
+            Some(PatternSplit::Numbers3),
+            Some(Some(PatternSplit::HanAndKana)),
+            Some(Some(PatternSplit::DeepseekV3Words)),
+            None,
+        ) => Some(Split::Pattern(PatternSplit::DeepseekV3)),
+        _ => None,
+    }
+}
+
+/// The split for any pattern: by hand if it is known, else by the regex engine.
+///
+/// # Errors
+///
+/// The pattern does not compile.
+pub(crate) fn compile(pattern: &str) -> Result<Split, PatternError> {
+    match from_pattern(pattern) {
+        Some(split) => Ok(split),
+        None => Compiled::new(pattern).map(|compiled| Split::Regex(Arc::new(compiled))),
+    }
+}
+
+/// Applies `splits` one after the other, each to the pieces of the one before.
+///
+/// # Errors
+///
+/// As [`Split::split`].
+pub(crate) fn cascade(
+    splits: &[Split],
+    text: &[u8],
+    range: Range<usize>,
+    each: &mut dyn FnMut(Range<usize>),
+) -> Result<(), SplitError> {
+    let Some((first, rest)) = splits.split_first() else {
+        if !range.is_empty() {
+            each(range);
+        }
+        return Ok(());
+    };
+    let mut result = Ok(());
+    first.split_range(text, range, &mut |piece| {
+        if result.is_ok() {
+            result = cascade(rest, text, piece, each);
+        }
+    })?;
+    result
+}
+
+const REGEX: &str = "regex:";
+
+fn name_of<T: PartialEq>(names: &[(&'static str, T)], split: &T) -> &'static str {
+    names.iter().find(|(_, named)| named == split).map_or("", |&(name, _)| name)
+}
+
+fn with_name<T: Copy>(names: &[(&'static str, T)], name: &str) -> Option<T> {
+    names.iter().find(|&&(known, _)| known == name).map(|&(_, split)| split)
 }
