@@ -1,5 +1,6 @@
 //! Any model path in, a working and exact tokenizer out.
 
+pub mod evidence;
 mod formats;
 pub mod gguf;
 mod hub;
@@ -10,6 +11,7 @@ mod vocabulary;
 
 pub use formats::FormatError;
 pub use hub::{InvalidRepoId, RepoId};
+pub use mmap::Bytes;
 pub use tokenizer::{
     DecodeError, DecodeStream, EncodeError, Encoding, Special, SpecialText, SpecialTokens, Tokenizer,
 };

@@ -1,6 +1,7 @@
 //! Bytes → vocabulary and recipe, one module a format. Nothing here knows where the bytes came from.
 
 pub(crate) mod side_files;
+pub(crate) mod gguf;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -94,6 +95,9 @@ pub enum FormatError {
         /// What is there.
         found: String,
     },
+    /// The file says that its model has no vocabulary.
+    #[error("the model has no vocabulary (`tokenizer.ggml.model` is `none`)")]
+    NoVocabulary,
     /// The GGUF names no pre-tokenizer: the ids would be a guess.
     #[error(
         "the GGUF does not say how its text is cut (`tokenizer.ggml.pre` is missing), so its ids would be a guess; the \

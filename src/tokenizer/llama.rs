@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::bpe::{Joined, Merges, rank_of_score};
 use super::memo::Memo;
 use super::partition::{Fragment, partition};
-use super::pre_tokenizer::Split;
+use super::pre_tokenizer::{PreKind, Split, mmbert, nemotron, soprano};
 use super::sink::{Alignment, Sink};
 use super::specials::Specials;
 use super::thread::Local;
@@ -51,8 +51,8 @@ pub(crate) struct Bpe {
     pub(crate) byte_encode: bool,
     /// A pre-token that is a token is taken whole.
     pub(crate) ignore_merges: bool,
-    /// A pre-token of line feeds that is a token is taken whole.
-    pub(crate) whole_newlines: bool,
+    /// What else the type of the pre-tokenizer changes.
+    pub(crate) kind: PreKind,
     /// Metaspace scheme `first`: `▁` goes in front of the very first fragment.
     pub(crate) metaspace_first: bool,
 }
@@ -117,12 +117,11 @@ impl Encoder<'_> {
             vocabulary: self.vocabulary,
             rank: |vocabulary: &Vocabulary, token| rank_of_score(vocabulary.score(token)),
         };
-        let unknown = |byte, offset| Err(EncodeError::NoByteToken { byte, offset });
         let mut result = Ok(());
         let mut word = |word: Range<usize>| {
             if result.is_ok() {
-                let out = Out { sink: &mut *sink, alignment: &alignment, base: word.start };
-                result = self.characters(&escaped[word], &merges, unknown, local, out);
+                let out = Out { sink: &mut *sink, alignment: &alignment, base: word.start, inserted: 0 };
+                result = self.characters(&escaped[word], &merges, Unknown::Refuse, local, out);
             }
         };
         // Characters are cut by their first byte alone, so a stray first byte swallows what follows, a `▁` included: such
@@ -146,10 +145,11 @@ impl Encoder<'_> {
         let prefix = if bpe.metaspace_first && first && !spaced { SPACE } else { b"" };
         let (text, alignment) = escape::<S>(fragment, span.start, prefix, escapes);
         let (text, alignment) = repair::<S>(text, alignment);
+        let (text, alignment) = rewrite::<S>(bpe.kind, text, alignment);
         let mut result = Ok(());
         bpe.split.split(&text, &mut |word: Range<usize>| {
             if result.is_ok() {
-                let out = Out { sink: &mut *sink, alignment: &alignment, base: word.start };
+                let out = Out { sink: &mut *sink, alignment: &alignment, base: word.start, inserted: 0 };
                 result = self.word(bpe, &text[word], local, out);
             }
         })?;
@@ -172,18 +172,52 @@ impl Encoder<'_> {
             }
             return Ok(());
         }
-        let whole = bpe.ignore_merges || bpe.whole_newlines && word.iter().all(|&byte| byte == b'\n');
+        let whole_newlines = matches!(bpe.kind, PreKind::Gemma4 | PreKind::Mmbert);
+        if bpe.kind == PreKind::Mmbert {
+            let mut result = Ok(());
+            mmbert(word, &mut |part, marked| {
+                let mut space = std::mem::take(&mut local.word);
+                space.clear();
+                if marked {
+                    space.extend_from_slice(SPACE);
+                }
+                space.extend_from_slice(&word[part.clone()]);
+                let inserted = space.len() - part.len();
+                let out = Out { sink: &mut *out.sink, alignment: out.alignment, base: out.base + part.start, inserted };
+                if result.is_ok() {
+                    result = self.whole_or_parts(bpe, whole_newlines, &space, local, out);
+                }
+                local.word = space;
+            });
+            return result;
+        }
+        self.whole_or_parts(bpe, whole_newlines, word, local, out)
+    }
+
+    /// A word of a vocabulary that works on characters and has a merges list.
+    fn whole_or_parts<S: Sink>(
+        &self,
+        bpe: &Bpe,
+        whole_newlines: bool,
+        word: &[u8],
+        local: &mut Local,
+        mut out: Out<'_, S>,
+    ) -> Result<(), EncodeError> {
+        let whole = bpe.ignore_merges || whole_newlines && word.iter().all(|&byte| byte == b'\n');
         if let Some(token) = whole.then(|| self.vocabulary.token(word)).flatten() {
             out.push(token, 0..word.len());
             return Ok(());
         }
-        let dropped = |_, _| Ok(NONE);
-        let (sink, alignment, base) = (out.sink, out.alignment, out.base);
+        let unknown = match bpe.kind {
+            PreKind::Soprano => Unknown::Token(self.recipe.special.unk.unwrap_or(NONE)),
+            _ => Unknown::Drop,
+        };
+        let Out { sink, alignment, base, inserted } = out;
         let mut result = Ok(());
         self.words(word, |part| {
             if result.is_ok() {
-                let out = Out { sink: &mut *sink, alignment, base: base + part.start };
-                result = self.characters(&word[part], &self.vocabulary.pairs, dropped, local, out);
+                let out = Out { sink: &mut *sink, alignment, base: base + part.start, inserted };
+                result = self.characters(&word[part], &self.vocabulary.pairs, unknown, local, out);
             }
         });
         result
@@ -222,13 +256,12 @@ impl Encoder<'_> {
         });
     }
 
-    /// A word of a vocabulary that works on characters. `unknown` decides about a byte for which there is no token; it gives
-    /// [`NONE`] to drop it.
+    /// A word of a vocabulary that works on characters.
     fn characters<S: Sink>(
         &self,
         word: &[u8],
         merges: &impl Merges,
-        unknown: impl Fn(u8, usize) -> Result<u32, EncodeError>,
+        unknown: Unknown,
         local: &mut Local,
         mut out: Out<'_, S>,
     ) -> Result<(), EncodeError> {
@@ -237,7 +270,7 @@ impl Encoder<'_> {
             out.sink.extend(ids);
             return Ok(());
         }
-        let Local { scratch, ids, memo } = local;
+        let Local { scratch, ids, memo, .. } = local;
         ids.clear();
         scratch.clear();
         let mut at = 0;
@@ -253,16 +286,19 @@ impl Encoder<'_> {
                 out.push(symbol, span);
                 return;
             }
+            if let Unknown::Token(token) = unknown {
+                ids.push(token);
+                out.push(token, span);
+                return;
+            }
             for at in span {
                 let token = self.vocabulary.bytes.get(usize::from(word[at])).copied().unwrap_or(NONE);
-                let token = if token == NONE { unknown(word[at], out.alignment.original(out.base + at..out.base + at).start) } else { Ok(token) };
-                match token {
-                    Ok(NONE) => {}
-                    Ok(token) => {
-                        ids.push(token);
-                        out.push(token, at..at + 1);
-                    }
-                    Err(error) => result = Err(error),
+                if token != NONE {
+                    ids.push(token);
+                    out.push(token, at..at + 1);
+                } else if unknown == Unknown::Refuse && result.is_ok() {
+                    let offset = out.original(at..at).start;
+                    result = Err(EncodeError::NoByteToken { byte: word[at], offset });
                 }
             }
         });
@@ -298,14 +334,32 @@ struct Out<'s, S> {
     alignment: &'s Alignment,
     /// Where the word at hand begins in the rewritten text.
     base: usize,
+    /// So many bytes in front of the word are in no text.
+    inserted: usize,
 }
 
 impl<S: Sink> Out<'_, S> {
     #[inline]
     fn push(&mut self, id: u32, span: Range<usize>) {
-        let span = if S::SPANS { self.alignment.original(self.base + span.start..self.base + span.end) } else { 0..0 };
+        let span = if S::SPANS { self.original(span) } else { 0..0 };
         self.sink.push(id, span);
     }
+
+    fn original(&self, span: Range<usize>) -> Range<usize> {
+        let at = |i: usize| self.base + i.saturating_sub(self.inserted);
+        self.alignment.original(at(span.start)..at(span.end))
+    }
+}
+
+/// What becomes of a symbol that is no token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    /// Each of its bytes has a token, or the text cannot be encoded.
+    Refuse,
+    /// Each of its bytes that has a token becomes that token; the others are dropped.
+    Drop,
+    /// It becomes this token.
+    Token(u32),
 }
 
 /// `text` with `prefix` in front of it and, if `escape`, each space as `▁`.
@@ -355,6 +409,36 @@ fn repair<S: Sink>(text: Cow<'_, [u8]>, alignment: Alignment) -> (Cow<'_, [u8]>,
     }
     let alignment = if S::SPANS { alignment.then(origin, text.len()) } else { alignment };
     (Cow::Owned(repaired), alignment)
+}
+
+/// What two pre-tokenizers do to a text before they cut it.
+fn rewrite<S: Sink>(kind: PreKind, text: Cow<'_, [u8]>, alignment: Alignment) -> (Cow<'_, [u8]>, Alignment) {
+    let rewritten = match kind {
+        PreKind::Nemotron => match nemotron(&text) {
+            Cow::Borrowed(_) => return (text, alignment),
+            Cow::Owned(rewritten) => rewritten,
+        },
+        PreKind::Soprano => soprano(&text),
+        _ => return (text, alignment),
+    };
+    if !S::SPANS {
+        return (Cow::Owned(rewritten), alignment);
+    }
+    // Both rules go character by character, apart from what they drop: a joiner, and a space behind a space.
+    let mut origin = Vec::with_capacity(rewritten.len());
+    let mut at = 0;
+    while at < text.len() {
+        let (_, len) = unicode::decode(&text, at);
+        let character = &text[at..at + len];
+        let image = if kind == PreKind::Soprano { soprano(character) } else { character.to_vec() };
+        let dropped = !rewritten[origin.len()..].starts_with(&image);
+        if !dropped {
+            origin.resize(origin.len() + image.len(), at as u32);
+        }
+        at += len;
+    }
+    let alignment = alignment.then(origin, text.len());
+    (Cow::Owned(rewritten), alignment)
 }
 
 /// `▁`, which stands for a space in SentencePiece vocabularies.

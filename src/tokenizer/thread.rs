@@ -11,6 +11,8 @@ pub(crate) struct Local {
     pub(crate) memo: Memo,
     /// The ids of the word at hand, on their way into the memo.
     pub(crate) ids: Vec<u32>,
+    /// A word that had to be rewritten.
+    pub(crate) word: Vec<u8>,
 }
 
 /// So many tokenizers keep their memo on a thread; the least recently used one gives way.
@@ -28,7 +30,7 @@ pub(crate) fn with<T>(owner: u64, work: impl FnOnce(&mut Local) -> T) -> T {
         Some(locals.remove(at).1)
     });
     let mut local =
-        taken.unwrap_or_else(|| Box::new(Local { scratch: Scratch::default(), memo: Memo::new(), ids: Vec::new() }));
+        taken.unwrap_or_else(|| Box::new(Local { scratch: Scratch::default(), memo: Memo::new(), ids: Vec::new(), word: Vec::new() }));
     let result = work(&mut local);
     LOCALS.with_borrow_mut(|locals| {
         if locals.len() >= MOST {

@@ -18,6 +18,7 @@ pub(crate) use index::{Domain, Index};
 pub(crate) use pairs::{Pair, Pairs, Rank};
 pub(crate) use table::Table;
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 
 use bytemuck::{Pod, Zeroable};
@@ -178,16 +179,9 @@ impl Vocabulary {
     }
 
     /// The text of token `id` as the source has it; `None` for a hole or an id out of range.
-    pub(crate) fn text(&self, id: u32) -> Option<std::borrow::Cow<'_, [u8]>> {
+    pub(crate) fn text(&self, id: u32) -> Option<Cow<'_, [u8]>> {
         let attributes = *self.attributes.get(id as usize)?;
-        if attributes & attribute::HOLE != 0 {
-            return None;
-        }
-        let key = self.keys().at(id);
-        if self.alphabet == Alphabet::Text || attributes & attribute::RAW != 0 {
-            return Some(key.into());
-        }
-        Some(encode_alphabet(key).into())
+        text(self.alphabet, attributes, self.keys().at(id))
     }
 
     /// Attribute bits of `id`, 0 when out of range.
@@ -307,6 +301,16 @@ impl Builder {
     /// The key of a symbol.
     pub(crate) fn key(&self, symbol: u32) -> &[u8] {
         self.keys().at(symbol)
+    }
+
+    /// The text of `id` as the source has it; `None` for a hole.
+    pub(crate) fn text(&self, id: u32) -> Option<Cow<'_, [u8]>> {
+        text(self.alphabet, self.attributes_of(id), self.key(id))
+    }
+
+    /// The attribute bits of `id`, 0 when there is no such token.
+    pub(crate) fn attributes_of(&self, id: u32) -> u16 {
+        self.attributes.get(id as usize).copied().unwrap_or_default()
     }
 
     /// The attribute bits of all tokens, to be read and changed.
@@ -448,6 +452,16 @@ fn bridges(arena: &[u8], keys: &[u32]) -> [u64; 4] {
         }
     }
     bridges
+}
+
+fn text(alphabet: Alphabet, attributes: u16, key: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if attributes & attribute::HOLE != 0 {
+        None
+    } else if alphabet == Alphabet::Text || attributes & attribute::RAW != 0 {
+        Some(key.into())
+    } else {
+        Some(encode_alphabet(key).into())
+    }
 }
 
 fn find_byte_level(index: &Index, keys: Keys<'_>, text: &[u8]) -> Option<u32> {

@@ -16,7 +16,7 @@ pub(crate) struct PatternError {
 /// A pattern could not be run to its end on a text; only patterns with look-around or back-references, which backtrack, can fail.
 #[derive(Debug, thiserror::Error)]
 #[error("the split pattern `{pattern}` gave up at byte {at} of a text of {len} bytes")]
-pub(crate) struct SplitError {
+pub struct SplitError {
     pattern: String,
     at: usize,
     len: usize,

@@ -159,6 +159,21 @@ pub(crate) fn cascade(
     result
 }
 
+impl serde::Serialize for Split {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.name())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Split {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let name = Cow::<str>::deserialize(deserializer)?;
+        let split = Split::from_name(&name).map_err(D::Error::custom)?;
+        split.ok_or_else(|| D::Error::custom(format_args!("expected the name of a split, found {name:?}")))
+    }
+}
+
 const REGEX: &str = "regex:";
 
 fn name_of<T: PartialEq>(names: &[(&'static str, T)], split: &T) -> &'static str {

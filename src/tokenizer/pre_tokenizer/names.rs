@@ -3,7 +3,7 @@
 use super::gguf::GgufSplit;
 
 /// What a `pre` type changes beside the split and the switches of [`Pre`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum PreKind {
     /// Words of newlines alone are looked up whole; `add_bos` is forced.
     Gemma4,
