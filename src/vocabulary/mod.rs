@@ -39,11 +39,14 @@ pub(crate) mod attribute {
     pub(crate) const CONTROL: u16 = 8;
     pub(crate) const USER_DEFINED: u16 = 16;
     pub(crate) const BYTE: u16 = 32;
+    /// An added token that is looked for in normalized text.
+    pub(crate) const NORMALIZED: u16 = 64;
     pub(crate) const LSTRIP: u16 = 128;
     pub(crate) const RSTRIP: u16 = 256;
     /// The id names no token. Its key is empty and it is in no table.
     pub(crate) const HOLE: u16 = 1 << 10;
-    /// The key is the token's literal text, outside the alphabet the engine works in.
+    /// The key is the token's literal text, which no engine looks up: it is outside the alphabet the engine works in, or the
+    /// token is none of the model's own.
     pub(crate) const RAW: u16 = 1 << 11;
 }
 
@@ -171,11 +174,7 @@ impl Vocabulary {
 
     /// The token whose text in the source is `text`.
     pub(crate) fn token_by_text(&self, text: &[u8]) -> Option<u32> {
-        let found = match self.alphabet {
-            Alphabet::Text => self.index.find(self.keys(), text, Domain::Key),
-            Alphabet::ByteLevel => find_byte_level(&self.index, self.keys(), text),
-        };
-        found.filter(|&symbol| symbol < self.len)
+        find_text(&self.index, self.keys(), self.alphabet, text).filter(|&symbol| symbol < self.len)
     }
 
     /// The text of token `id` as the source has it; `None` for a hole or an id out of range.
@@ -205,6 +204,14 @@ impl Vocabulary {
     pub(crate) fn score(&self, id: u32) -> f32 {
         self.scores.get(id as usize).copied().unwrap_or_default()
     }
+}
+
+/// Which part of a merge is no token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NotAToken {
+    Left,
+    Right,
+    Whole,
 }
 
 /// Collects tokens, then merges, then pieces, and ends as a [`Vocabulary`].
@@ -271,6 +278,14 @@ impl Builder {
         self.enter(id, start, attributes & !attribute::RAW, Domain::Key)
     }
 
+    /// Adds the next id as a token that no engine looks up, only the special-token partition does.
+    pub(crate) fn push_raw(&mut self, text: &[u8], attributes: u16) -> Result<u32, VocabularyError> {
+        let id = self.next()?;
+        let start = self.arena.len();
+        self.arena.extend_from_slice(text);
+        self.enter(id, start, attributes | attribute::RAW, Domain::Raw)
+    }
+
     /// Adds the next id as one that names no token.
     pub(crate) fn push_hole(&mut self) -> Result<u32, VocabularyError> {
         let id = self.next()?;
@@ -291,11 +306,7 @@ impl Builder {
 
     /// The token with this text, as the source writes it, among those added so far.
     pub(crate) fn token_by_text(&self, text: &[u8]) -> Option<u32> {
-        let found = match self.alphabet {
-            Alphabet::Text => self.index.find(self.keys(), text, Domain::Key),
-            Alphabet::ByteLevel => find_byte_level(&self.index, self.keys(), text),
-        };
-        found.filter(|&symbol| symbol < self.len())
+        find_text(&self.index, self.keys(), self.alphabet, text).filter(|&symbol| symbol < self.len())
     }
 
     /// The key of a symbol.
@@ -340,6 +351,18 @@ impl Builder {
         let merged = self.symbol_or_new(key)?;
         self.pairs.insert(left, right, rank, merged);
         Ok(())
+    }
+
+    /// Adds the merge of `key[..split]` and `key[split..]`, all three of which must be tokens; gives the last one. Of equal pairs
+    /// the last counts. `guess` is an id that the whole may well have.
+    pub(crate) fn merge_tokens(&mut self, key: &[u8], split: usize, rank: Rank, guess: u32) -> Result<u32, NotAToken> {
+        let find = |part: &[u8]| self.token(part);
+        let left = find(&key[..split]).ok_or(NotAToken::Left)?;
+        let right = find(&key[split..]).ok_or(NotAToken::Right)?;
+        let guessed = self.keys().matches(guess, key, Domain::Key) && guess < self.len();
+        let merged = if guessed { guess } else { find(key).ok_or(NotAToken::Whole)? };
+        self.pairs.replace(left, right, rank, merged);
+        Ok(merged)
     }
 
     /// Sets what `id` renders to. Every token whose piece is not set renders to its key.
@@ -464,13 +487,15 @@ fn text(alphabet: Alphabet, attributes: u16, key: &[u8]) -> Option<Cow<'_, [u8]>
     }
 }
 
-fn find_byte_level(index: &Index, keys: Keys<'_>, text: &[u8]) -> Option<u32> {
-    let mut key = Vec::with_capacity(text.len());
-    if decode_alphabet(text, &mut key) {
-        index.find(keys, &key, Domain::Key)
-    } else {
-        index.find(keys, text, Domain::Raw)
-    }
+fn find_text(index: &Index, keys: Keys<'_>, alphabet: Alphabet, text: &[u8]) -> Option<u32> {
+    let by_key = match alphabet {
+        Alphabet::Text => index.find(keys, text, Domain::Key),
+        Alphabet::ByteLevel => {
+            let mut key = Vec::with_capacity(text.len());
+            if decode_alphabet(text, &mut key) { index.find(keys, &key, Domain::Key) } else { None }
+        }
+    };
+    by_key.or_else(|| index.find(keys, text, Domain::Raw))
 }
 
 /// Appends the bytes that `text`, written in the GPT-2 byte alphabet, stands for; `false` when a character of it is not of
