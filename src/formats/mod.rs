@@ -1,7 +1,10 @@
 //! Bytes → vocabulary and recipe, one module a format. Nothing here knows where the bytes came from.
 
-pub(crate) mod side_files;
 pub(crate) mod gguf;
+pub(crate) mod side_files;
+pub(crate) mod tokenizer_json;
+pub(crate) mod vocab_merges;
+pub(crate) mod vocab_txt;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -122,6 +125,19 @@ pub enum FormatError {
         kind: String,
         /// What to do, beginning with a semicolon; may be empty.
         hint: String,
+    },
+    /// A `tokenizer.json` names a component of a type that is not known, neither here nor to the `tokenizers` crate.
+    #[error(
+        "expected a type that tokenizers 0.23 knows at `{place}` in {file}, found {kind:?}; if a newer tokenizers wrote the file, a \
+         newer version of this library may read it"
+    )]
+    UnknownComponent {
+        /// The file.
+        file: String,
+        /// Where in it, such as `pre_tokenizer.pretokenizers[1]`.
+        place: String,
+        /// The type.
+        kind: String,
     },
     /// The tokens do not make a vocabulary.
     #[error("the tokens of {file} do not make a vocabulary")]

@@ -319,6 +319,10 @@ impl Builder {
         text(self.alphabet, self.attributes_of(id), self.key(id))
     }
 
+    pub(crate) fn alphabet(&self) -> Alphabet {
+        self.alphabet
+    }
+
     /// The attribute bits of `id`, 0 when there is no such token.
     pub(crate) fn attributes_of(&self, id: u32) -> u16 {
         self.attributes.get(id as usize).copied().unwrap_or_default()

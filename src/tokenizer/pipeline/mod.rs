@@ -16,9 +16,9 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use decoder::{Decoder, First, Renderer};
-pub(crate) use normalizer::Normalizer;
-pub(crate) use wrapped::Wrapped;
+pub(crate) use decoder::{Decoder, First, Renderer, clean};
+pub(crate) use normalizer::{Bert as NormalizerBert, Normalizer};
+pub(crate) use wrapped::{Wrapped, guarded};
 
 use super::memo::Memo;
 use super::pre_tokenizer::{Split, cascade};
