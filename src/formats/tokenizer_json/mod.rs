@@ -5,7 +5,7 @@
 //! pass, in memory a small multiple of its size.
 
 mod describe;
-mod read;
+pub(super) mod read;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -618,4 +618,4 @@ const LONGEST_ADDED: usize = 1024;
 const MOST_CHARS: u32 = 1024;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -62,7 +62,7 @@ pub(super) struct ModelSection {
 
 /// Tokens in the order of the file.
 #[derive(Debug, Default)]
-pub(super) struct Entries {
+pub(in crate::formats) struct Entries {
     arena: Vec<u8>,
     items: Vec<Entry>,
     /// Natural logs, of a Unigram vocabulary only: there, ids count up from 0.
@@ -108,7 +108,7 @@ impl Entries {
         (&self.arena[start as usize..(start + len) as usize], id)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], u32)> {
+    pub(in crate::formats) fn iter(&self) -> impl Iterator<Item = (&[u8], u32)> {
         (0..self.items.len()).map(|i| self.get(i))
     }
 
