@@ -308,11 +308,11 @@ mod tests {
     fn a_role_makes_a_special_token() {
         let text = "ab abc<|endoftext|>";
         let plain = load(&tiny(), TINY_MERGES, &[]).unwrap();
-        assert_eq!(plain.encode(text, Special::Ignore).unwrap()[..3], [256, 259, 99]);
+        assert_eq!(plain.encode(text, Special::Ignore).unwrap()[..3], [256, 32, 257]);
         let config = r#"{"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|endoftext|>", "bos_token": "<|endoftext|>", "add_bos_token": true}"#;
         let named = load(&tiny(), TINY_MERGES, &[("tokenizer_config.json", config)]).unwrap();
-        assert_eq!(named.encode(text, Special::Add).unwrap(), [261, 256, 259, 99, 261]);
-        assert_eq!(named.decode(&[261, 256, 259, 99], SpecialText::Skip).unwrap(), "ab abc");
+        assert_eq!(named.encode(text, Special::Add).unwrap(), [261, 256, 32, 257, 261]);
+        assert_eq!(named.decode(&[261, 256, 32, 257], SpecialText::Skip).unwrap(), "ab abc");
         assert_eq!((named.special_tokens().eos, named.add_bos()), (Some(261), true));
     }
 

@@ -1,6 +1,6 @@
 //! Ids → text, at once and as they come. Both take the same steps, so that they cannot differ.
 
-use super::{DecodeError, Pipeline, SpecialText, Tokenizer, llama, pipeline};
+use super::{DecodeError, Pipeline, SpecialText, Tokenizer, llama, pipeline, tiktoken};
 
 /// What decoding remembers from one id to the next.
 #[derive(Clone, Debug)]
@@ -9,6 +9,7 @@ enum State {
     Pipeline(pipeline::Decoder),
     /// A decoder that is not known here may change any text with the next id.
     Crate(Vec<u32>, SpecialText),
+    Tiktoken(tiktoken::Decoder),
     Bytes,
 }
 
@@ -21,6 +22,7 @@ impl State {
                 Some(renderer) => Self::Pipeline(pipeline::Decoder::new(renderer, special)),
                 None => Self::Crate(Vec::new(), special),
             },
+            Pipeline::Tiktoken(_) => Self::Tiktoken(tiktoken::Decoder::new(special)),
             Pipeline::Bytes => Self::Bytes,
         }
     }
@@ -36,6 +38,7 @@ impl State {
                 None => None,
             },
             (Self::Crate(ids, _), _) => vocabulary.text(id).map(|_| ids.push(id)),
+            (Self::Tiktoken(decoder), _) => decoder.push(vocabulary, id, out),
             _ => vocabulary.piece(id).map(|piece| out.extend_from_slice(piece)),
         };
         known.ok_or(DecodeError::UnknownId { id, vocab_size: vocabulary.len })

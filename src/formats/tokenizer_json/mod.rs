@@ -225,7 +225,7 @@ impl Description<'_> {
         };
         render(&mut vocabulary, &rendering, &added.rewritten).map_err(|source| self.unfit(source))?;
         let specials = Specials::new(added.patterns.iter().map(|(id, text)| (*id, Cow::Borrowed(text.as_bytes()))));
-        let vocabulary = vocabulary.finish(bytes).map_err(|source| self.unfit(source))?;
+        let vocabulary = vocabulary.finish(&bytes).map_err(|source| self.unfit(source))?;
         let recipe = Recipe {
             normalizers,
             pre_tokenizer,
@@ -517,7 +517,7 @@ impl Description<'_> {
         }
         let specials = added.iter().map(|(&id, token)| (id, Cow::Owned(token.content.clone().into_bytes())));
         let specials = Specials::new(specials);
-        let vocabulary = builder.finish([NONE; 256]).map_err(unfit)?;
+        let vocabulary = builder.finish(&[NONE; 256]).map_err(unfit)?;
         let unk = self.model.unk_token.as_ref().and_then(|unk| vocabulary.token_by_text(unk.as_bytes()));
         let unk = unk.or_else(|| self.model.unk_id.and_then(|id| u32::try_from(id).ok()));
         let renderer = rendering.map(|rendering| rendering.renderer);
