@@ -46,11 +46,14 @@ pub(crate) mod attribute {
     pub(crate) const CONTROL: u16 = 8;
     pub(crate) const USER_DEFINED: u16 = 16;
     pub(crate) const BYTE: u16 = 32;
+    /// An added token that is looked for in normalized text.
+    pub(crate) const NORMALIZED: u16 = 64;
     pub(crate) const LSTRIP: u16 = 128;
     pub(crate) const RSTRIP: u16 = 256;
     /// The id names no token. Its key is empty and it is in no table.
     pub(crate) const HOLE: u16 = 1 << 10;
-    /// The key is the token's literal text, outside the alphabet the engine works in.
+    /// The key is the token's literal text, which no engine looks up: it is outside the alphabet the engine works in, or the
+    /// token is none of the model's own.
     pub(crate) const RAW: u16 = 1 << 11;
 }
 
@@ -220,6 +223,14 @@ impl Vocabulary {
     }
 }
 
+/// Which part of a merge is no token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NotAToken {
+    Left,
+    Right,
+    Whole,
+}
+
 /// Collects tokens, then merges, then pieces, and ends as a [`Vocabulary`].
 #[derive(Debug)]
 pub(crate) struct Builder {
@@ -330,6 +341,10 @@ impl Builder {
         text(self.alphabet, self.attributes_of(id), self.key(id))
     }
 
+    pub(crate) fn alphabet(&self) -> Alphabet {
+        self.alphabet
+    }
+
     /// The attribute bits of `id`, 0 when there is no such token.
     pub(crate) fn attributes_of(&self, id: u32) -> u16 {
         self.attributes.get(id as usize).copied().unwrap_or_default()
@@ -362,6 +377,18 @@ impl Builder {
         let merged = self.symbol_or_new(key)?;
         self.pairs.insert(left, right, rank, merged);
         Ok(())
+    }
+
+    /// Adds the merge of `key[..split]` and `key[split..]`, all three of which must be tokens; gives the last one. Of equal pairs
+    /// the last counts. `guess` is an id that the whole may well have.
+    pub(crate) fn merge_tokens(&mut self, key: &[u8], split: usize, rank: Rank, guess: u32) -> Result<u32, NotAToken> {
+        let find = |part: &[u8]| self.token(part);
+        let left = find(&key[..split]).ok_or(NotAToken::Left)?;
+        let right = find(&key[split..]).ok_or(NotAToken::Right)?;
+        let guessed = self.keys().matches(guess, key, Domain::Key) && guess < self.len();
+        let merged = if guessed { guess } else { find(key).ok_or(NotAToken::Whole)? };
+        self.pairs.replace(left, right, rank, merged);
+        Ok(merged)
     }
 
     /// Adds the merge of two symbols into a third. Of equal pairs the first counts.
