@@ -27,4 +27,4 @@ pub use tokenizer::{
     DecodeError, DecodeStream, EncodeError, Encoding, Special, SpecialText, SpecialTokens, SplitError,
     Tokenizer,
 };
-pub use vocabulary::VocabularyError;
+pub use vocabulary::{CharsmapError, VocabularyError};

@@ -1,13 +1,28 @@
 //! Bytes → vocabulary and recipe, one module a format. Nothing here knows where the bytes came from.
 
 pub(crate) mod gguf;
+mod gguf_models;
+pub(crate) mod rwkv;
+pub(crate) mod sentencepiece;
+pub(crate) mod side_files;
+pub(crate) mod tekken;
+pub(crate) mod tiktoken;
+pub(crate) mod tokenizer_json;
+pub(crate) mod vocab_merges;
+pub(crate) mod vocab_txt;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
+use crate::evidence::{Format, TokenizerKind, sniff};
 use crate::mmap::Bytes;
+use crate::tokenizer::Tokenizer;
 use crate::vocabulary::VocabularyError;
+use side_files::SideFiles;
 
 /// Files of a repository that hold a vocabulary, in the order of preference, with the other half of the one that has two.
 pub(crate) const VOCABULARY_FILES: &[(&str, Option<&str>)] = &[
@@ -33,9 +48,37 @@ pub(crate) const SIDE_FILES: &[&str] = &[
 ];
 
 /// Loads the vocabulary file `name` of `files`, with what lies beside it. Its kind is decided by content first.
-pub(crate) fn load_named(files: &Files, name: &str) -> Result<crate::tokenizer::Tokenizer, FormatError> {
-    let _ = files.open(name)?;
-    Err(FormatError::UnsupportedModel { file: name.into(), kind: "unknown".into(), hint: String::new() })
+pub(crate) fn load_named(files: &Files, name: &str) -> Result<Tokenizer, FormatError> {
+    let bytes = files.open(name)?.ok_or_else(|| FormatError::Io {
+        file: name.into(),
+        source: io::ErrorKind::NotFound.into(),
+    })?;
+    let side = SideFiles::read(files);
+    let Format::Tokenizer(kind) = sniff(&bytes, name) else {
+        return Err(FormatError::UnsupportedModel {
+            file: name.into(),
+            kind: "unknown content".into(),
+            hint: "; expected a tokenizer.json, a SentencePiece model, tiktoken ranks, a tekken.json or a vocabulary list".into(),
+        });
+    };
+    match kind {
+        TokenizerKind::Tiktoken => tiktoken::load(name, &bytes, &side),
+        TokenizerKind::Tekken => tekken::load(name, &bytes, &side),
+        TokenizerKind::TokenizerJson => tokenizer_json::load_json(&bytes, &side),
+        TokenizerKind::VocabTxt => vocab_txt::load_vocab_txt(&bytes, &side),
+        TokenizerKind::VocabJson | TokenizerKind::MergesTxt => {
+            let is_vocab = kind == TokenizerKind::VocabJson;
+            let other = if is_vocab { "merges.txt" } else { "vocab.json" };
+            let other = files.open(other)?.ok_or_else(|| FormatError::UnsupportedModel {
+                file: name.into(),
+                kind: kind.to_string(),
+                hint: format!("; it is half a tokenizer, {other} beside it is the other half"),
+            })?;
+            let (vocab, merges) = if is_vocab { (&bytes, &other) } else { (&other, &bytes) };
+            vocab_merges::load_vocab_merges(vocab, merges, &side)
+        }
+        _ => Err(FormatError::UnsupportedModel { file: name.into(), kind: kind.to_string(), hint: String::new() }),
+    }
 }
 
 /// Tokenizer files by the name they go under, wherever they lie: beside a model, in a snapshot, in memory.
@@ -167,6 +210,19 @@ pub enum FormatError {
         /// What to do, beginning with a semicolon; may be empty.
         hint: String,
     },
+    /// A `tokenizer.json` names a component of a type that is not known, neither here nor to the `tokenizers` crate.
+    #[error(
+        "expected a type that tokenizers 0.23 knows at `{place}` in {file}, found {kind:?}; if a newer tokenizers wrote the file, a \
+         newer version of this library may read it"
+    )]
+    UnknownComponent {
+        /// The file.
+        file: String,
+        /// Where in it, such as `pre_tokenizer.pretokenizers[1]`.
+        place: String,
+        /// The type.
+        kind: String,
+    },
     /// The tokens do not make a vocabulary.
     #[error("the tokens of {file} do not make a vocabulary")]
     Vocabulary {
@@ -183,4 +239,10 @@ pub enum FormatError {
         /// Where and why, by whoever read it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// The beginning of what a file has, for an error that a person reads.
+fn excerpt(bytes: &[u8]) -> String {
+    let head = &bytes[..bytes.len().min(40)];
+    format!("{:?}{}", String::from_utf8_lossy(head), if head.len() < bytes.len() { "…" } else { "" })
 }

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-use crate::vocabulary::{NONE, Pairs, Rank, Vocabulary};
+use crate::vocabulary::{Builder, NONE, Pairs, Rank, Vocabulary, VocabularyError};
 
 /// What two neighbouring symbols make.
 pub(crate) trait Merges {
@@ -38,6 +38,45 @@ impl<R: Fn(&Vocabulary, u32) -> Rank> Merges for Joined<'_, R> {
         let token = self.vocabulary.token(text)?;
         Some(((self.rank)(self.vocabulary, token), token))
     }
+}
+
+/// Enters the merges of a vocabulary that has ranks only (tiktoken's): two neighbours merge when their joined bytes are a token,
+/// whose rank is that of the merge. `tokens` are its ids by ascending rank, and all other tokens must have been added.
+///
+/// One merge a token is enough. Whenever two neighbours make up a token, every merge up to then that touched their bytes lay
+/// inside of them, and happened in the order in which those bytes alone would merge: so they are the last two parts of the token
+/// when it is merged alone by the merges below its own rank. A token that does not come down to two parts is reached by no merge;
+/// only a pre-token that equals it yields it.
+pub(crate) fn derive_merges(builder: &mut Builder, tokens: &[u32]) -> Result<(), VocabularyError> {
+    builder.reserve_pairs(tokens.len());
+    // A byte without a token of its own still begins as a symbol.
+    let mut bytes = [NONE; 256];
+    for (byte, symbol) in (0..=u8::MAX).zip(&mut bytes) {
+        *symbol = builder.symbol_or_new(&[byte])?;
+    }
+    let mut scratch = Scratch::default();
+    for (rank, &token) in tokens.iter().enumerate() {
+        let key = builder.key(token);
+        if key.len() < 2 {
+            continue;
+        }
+        scratch.clear();
+        for (i, &byte) in key.iter().enumerate() {
+            scratch.push(bytes[usize::from(byte)], i);
+        }
+        let mut parts = [NONE; 3];
+        let mut count = 0;
+        scratch.merge(key, builder.pairs(), |symbol, _| {
+            if let Some(part) = parts.get_mut(count) {
+                *part = symbol;
+            }
+            count += 1;
+        });
+        if count == 2 {
+            builder.merge_symbols(parts[0], parts[1], Rank(rank as u32), token);
+        }
+    }
+    Ok(())
 }
 
 /// A rank that orders tokens as `score` does, the highest first: the bits of a float, made to sort as the float does.
@@ -78,23 +117,11 @@ impl Scratch {
     /// Appends a symbol whose text begins at byte `start` of the word; [`NONE`] for a text that is no symbol.
     #[inline]
     pub(crate) fn push(&mut self, symbol: u32, start: usize) {
-        self.nodes.push(Node {
-            symbol,
-            start: start as u32,
-            rank: NONE,
-            merged: NONE,
-            next: NONE,
-            previous: NONE,
-        });
+        self.nodes.push(Node { symbol, start: start as u32, rank: NONE, merged: NONE, next: NONE, previous: NONE });
     }
 
     /// Merges what can be merged and calls `each(symbol, range in the word)` for what is left.
-    pub(crate) fn merge(
-        &mut self,
-        word: &[u8],
-        merges: &impl Merges,
-        mut each: impl FnMut(u32, Range<usize>),
-    ) {
+    pub(crate) fn merge(&mut self, word: &[u8], merges: &impl Merges, mut each: impl FnMut(u32, Range<usize>)) {
         if self.nodes.len() <= SHORT {
             self.merge_short(word, merges);
             for (i, node) in self.nodes.iter().enumerate() {
@@ -181,8 +208,7 @@ impl Scratch {
             (nodes[at as usize].rank, nodes[at as usize].merged) = (NONE, NONE);
             if next != NONE {
                 nodes[next as usize].previous = at;
-                let (rank, merged) =
-                    pair(merges, word, nodes[at as usize], nodes[next as usize], end(nodes, next));
+                let (rank, merged) = pair(merges, word, nodes[at as usize], nodes[next as usize], end(nodes, next));
                 (nodes[at as usize].rank, nodes[at as usize].merged) = (rank, merged);
                 if rank != NONE {
                     heap.push(entry(rank, at));
@@ -190,8 +216,7 @@ impl Scratch {
             }
             let previous = node.previous;
             if previous != NONE {
-                let (rank, merged) =
-                    pair(merges, word, nodes[previous as usize], nodes[at as usize], end(nodes, at));
+                let (rank, merged) = pair(merges, word, nodes[previous as usize], nodes[at as usize], end(nodes, at));
                 (nodes[previous as usize].rank, nodes[previous as usize].merged) = (rank, merged);
                 if rank != NONE {
                     heap.push(entry(rank, previous));

@@ -1,23 +1,20 @@
 //! What can go wrong between text and ids.
 
 use super::pre_tokenizer::SplitError;
+use crate::vocabulary::CharsmapError;
 
 /// Why a text has no ids.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
     /// A special token is to be added, but the model names none. llama.cpp aborts here.
-    #[error(
-        "expected the model to define its {name} token, which it adds to every text; encode without adding special tokens"
-    )]
+    #[error("expected the model to define its {name} token, which it adds to every text; encode without adding special tokens")]
     NoSpecialToken {
         /// The token's role, such as `bos`.
         name: &'static str,
     },
     /// A vocabulary without a token for this byte met it. llama.cpp throws here.
-    #[error(
-        "expected a token for byte 0x{byte:02X} at byte {offset} of the text, but the vocabulary has neither `<0x{byte:02X}>` nor the byte itself"
-    )]
+    #[error("expected a token for byte 0x{byte:02X} at byte {offset} of the text, but the vocabulary has neither `<0x{byte:02X}>` nor the byte itself")]
     NoByteToken {
         /// The byte.
         byte: u8,
@@ -36,6 +33,13 @@ pub enum EncodeError {
         /// What the pattern engine says.
         #[from]
         source: SplitError,
+    },
+    /// The model's own normalization map is damaged, in a place that this text leads to. llama.cpp throws here.
+    #[error("the model's normalization map is damaged where this text needs it; its file may be incomplete")]
+    Charsmap {
+        /// Where, and what was expected there.
+        #[from]
+        source: CharsmapError,
     },
     /// The `tokenizers` crate, which runs the pipelines no engine here covers, refused the text.
     #[error("the tokenizers crate could not encode the text")]

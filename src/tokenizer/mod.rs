@@ -6,16 +6,25 @@
 
 mod bpe;
 mod decode;
+pub(crate) mod dna;
 mod error;
 pub(crate) mod llama;
 mod memo;
 mod partition;
+pub(crate) mod pipeline;
+pub(crate) mod plamo;
 pub(crate) mod pre_tokenizer;
+pub(crate) mod rwkv;
 mod sink;
 mod specials;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod textbook;
 mod thread;
+pub(crate) mod unigram;
+pub(crate) mod wordpiece;
+pub(crate) mod tiktoken;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,6 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use bpe::derive_merges;
 pub use decode::DecodeStream;
 pub use error::{DecodeError, EncodeError};
 pub use pre_tokenizer::SplitError;
@@ -76,6 +86,13 @@ pub(crate) struct Recipe {
 pub(crate) enum Pipeline {
     /// llama.cpp's, for GGUF.
     Llama(llama::Recipe),
+    /// That of `tokenizers`, by the engines here.
+    Tokenizers(pipeline::Recipe),
+    /// That of `tokenizers`, by that crate itself. An image cannot hold it.
+    #[serde(skip)]
+    Crate(pipeline::Wrapped),
+    /// tiktoken's, for its rank files and for tekken.json.
+    Tiktoken(tiktoken::Recipe),
     /// Each byte is an id.
     Bytes,
 }
@@ -84,6 +101,9 @@ pub(crate) enum Pipeline {
 /// *parse* those that are spelled out in it.
 ///
 /// Parse only text you trust: a user who writes `<|im_end|>` into a parsed prompt ends the turn.
+///
+/// A `tokenizer.json` has only the first switch: like the `tokenizers` library, its tokenizer always recognises the added tokens that
+/// stand in a text, so [`Special::Ignore`] is [`Special::Parse`] there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[expect(clippy::exhaustive_enums, reason = "two switches have four settings")]
 pub enum Special {
@@ -310,8 +330,7 @@ impl Tokenizer {
     /// An id that names no token.
     pub fn decode(&self, ids: &[u32], special: SpecialText) -> Result<String, DecodeError> {
         let bytes = self.decode_bytes(ids, special)?;
-        Ok(String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+        Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 
     /// The exact bytes of `ids`, which need not be UTF-8.
@@ -330,12 +349,7 @@ impl Tokenizer {
     /// # Errors
     ///
     /// An id that names no token.
-    pub fn decode_into(
-        &self,
-        ids: &[u32],
-        special: SpecialText,
-        bytes: &mut Vec<u8>,
-    ) -> Result<(), DecodeError> {
+    pub fn decode_into(&self, ids: &[u32], special: SpecialText, bytes: &mut Vec<u8>) -> Result<(), DecodeError> {
         decode::decode_into(self, ids, special, bytes)
     }
 
@@ -438,6 +452,15 @@ impl Tokenizer {
         match &recipe.pipeline {
             Pipeline::Llama(recipe) => {
                 let encoder = llama::Encoder { recipe, vocabulary, specials };
+                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+            }
+            Pipeline::Tokenizers(recipe) => {
+                let encoder = pipeline::Encoder { recipe, vocabulary, specials };
+                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+            }
+            Pipeline::Crate(wrapped) => wrapped.encode(text, special, sink),
+            Pipeline::Tiktoken(recipe) => {
+                let encoder = tiktoken::Encoder { recipe, vocabulary, specials };
                 thread::with(*number, |local| encoder.encode(text, special, local, sink))
             }
             Pipeline::Bytes => {

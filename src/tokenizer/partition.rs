@@ -22,18 +22,12 @@ pub(crate) enum Fragment {
 /// count.
 ///
 /// One scan when nothing is found. Otherwise linear in the text but for places where special tokens overlap each other.
-pub(crate) fn partition(
-    specials: &Specials,
-    vocabulary: &Vocabulary,
-    text: &[u8],
-    parse: bool,
-) -> Vec<Fragment> {
+pub(crate) fn partition(specials: &Specials, vocabulary: &Vocabulary, text: &[u8], parse: bool) -> Vec<Fragment> {
     let mut fragments = Vec::new();
     if text.is_empty() {
         return fragments;
     }
-    let counts =
-        |id: u32| parse || vocabulary.attributes(id) & (attribute::CONTROL | attribute::UNKNOWN) == 0;
+    let counts = |id: u32| parse || vocabulary.attributes(id) & (attribute::CONTROL | attribute::UNKNOWN) == 0;
 
     let limit = 64 + text.len() / 4;
     let mut occurrences: Vec<Occurrence> = Vec::new();
@@ -118,11 +112,8 @@ fn one_token_at_a_time(
 ) -> Vec<Fragment> {
     let mut present = vec![false; specials.len()];
     specials.scan_ordinals(text, |ordinal| present[ordinal] = true);
-    let mut order: Vec<(u32, &[u8])> = (0..specials.len())
-        .filter(|&i| present[i])
-        .map(|i| specials.entry(i))
-        .filter(|&(id, _)| counts(id))
-        .collect();
+    let mut order: Vec<(u32, &[u8])> =
+        (0..specials.len()).filter(|&i| present[i]).map(|i| specials.entry(i)).filter(|&(id, _)| counts(id)).collect();
     order.sort_unstable_by_key(|&(id, token)| (std::cmp::Reverse(token.len()), id));
 
     let mut fragments = vec![Fragment::Raw(0..text.len())];
@@ -139,8 +130,7 @@ fn one_token_at_a_time(
                 let (at, after) = (start + found, start + found + token.len());
                 let mut left = at;
                 if attributes & attribute::LSTRIP != 0 {
-                    left = start
-                        + text[start..at].iter().rposition(|&b| !is_space(b)).map_or(0, |last| last + 1);
+                    left = start + text[start..at].iter().rposition(|&b| !is_space(b)).map_or(0, |last| last + 1);
                 }
                 if start < left {
                     next.push(Fragment::Raw(start..left));

@@ -121,10 +121,7 @@ impl Specials {
 
     /// Calls `found(ordinal, len)` for every token that `text` begins with, the shorter first.
     pub(crate) fn walk(&self, text: &[u8], mut found: impl FnMut(usize, usize)) {
-        let Some(&(start, end)) = text.first().and_then(|&byte| self.starts.ranges.get(usize::from(byte)))
-        else {
-            return;
-        };
+        let Some(&(start, end)) = text.first().and_then(|&byte| self.starts.ranges.get(usize::from(byte))) else { return };
         let (mut start, mut end) = (start as usize, end as usize);
         let mut depth = 1;
         while start < end {

@@ -66,13 +66,7 @@ impl Index {
     /// Enters `symbol` under its key, or gives the symbol that already has this key.
     ///
     /// The table must have been made by [`Index::with_capacity`] with room for it.
-    pub(crate) fn insert(
-        &mut self,
-        keys: Keys<'_>,
-        key: &[u8],
-        domain: Domain,
-        symbol: u32,
-    ) -> Result<(), u32> {
+    pub(crate) fn insert(&mut self, keys: Keys<'_>, key: &[u8], domain: Domain, symbol: u32) -> Result<(), u32> {
         debug_assert!(symbol < MAX_SYMBOLS);
         let hash = self.hash(key, domain);
         let Table::Owned(slots) = &mut self.slots else { return Ok(()) };

@@ -10,13 +10,20 @@
 //! vocabulary whose text is no word of that alphabet (`<｜end▁of▁sentence｜>`) is marked [`attribute::RAW`] and keeps its
 //! text as its key: the engine can never produce it, the special-token partition can.
 
+mod charsmap;
 mod index;
 mod pairs;
 mod table;
+mod trie;
 
+pub(crate) use charsmap::Charsmap;
+pub use charsmap::CharsmapError;
+#[cfg(test)]
+pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
 pub(crate) use pairs::{Pair, Pairs, Rank};
 pub(crate) use table::Table;
+pub(crate) use trie::{Node, Trie, Walker};
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -39,11 +46,14 @@ pub(crate) mod attribute {
     pub(crate) const CONTROL: u16 = 8;
     pub(crate) const USER_DEFINED: u16 = 16;
     pub(crate) const BYTE: u16 = 32;
+    /// An added token that is looked for in normalized text.
+    pub(crate) const NORMALIZED: u16 = 64;
     pub(crate) const LSTRIP: u16 = 128;
     pub(crate) const RSTRIP: u16 = 256;
     /// The id names no token. Its key is empty and it is in no table.
     pub(crate) const HOLE: u16 = 1 << 10;
-    /// The key is the token's literal text, outside the alphabet the engine works in.
+    /// The key is the token's literal text, which no engine looks up: it is outside the alphabet the engine works in, or the
+    /// token is none of the model's own.
     pub(crate) const RAW: u16 = 1 << 11;
 }
 
@@ -85,6 +95,12 @@ pub(crate) struct Vocabulary {
     /// One bit for each byte that stands right before a `▁` inside some symbol, the last byte of `▁` itself left out: where
     /// the bit is clear no merge reaches across.
     pub(crate) bridges: [u64; 4],
+    /// The pieces an engine matches against a text; empty where none does. What its keys are is the engine's affair.
+    pub(crate) trie: Trie,
+    /// Unigram: texts that the normalizer does not touch, not even their beginnings; their ids mean nothing.
+    pub(crate) prefixes: Trie,
+    /// Unigram: the normalizer's replacements.
+    pub(crate) charsmap: Charsmap,
 }
 
 /// `[start, start + len)` in the arena.
@@ -172,7 +188,7 @@ impl Vocabulary {
     /// The token whose text in the source is `text`.
     pub(crate) fn token_by_text(&self, text: &[u8]) -> Option<u32> {
         let found = match self.alphabet {
-            Alphabet::Text => self.index.find(self.keys(), text, Domain::Key),
+            Alphabet::Text => find_text(&self.index, self.keys(), text),
             Alphabet::ByteLevel => find_byte_level(&self.index, self.keys(), text),
         };
         found.filter(|&symbol| symbol < self.len)
@@ -205,6 +221,14 @@ impl Vocabulary {
     pub(crate) fn score(&self, id: u32) -> f32 {
         self.scores.get(id as usize).copied().unwrap_or_default()
     }
+}
+
+/// Which part of a merge is no token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NotAToken {
+    Left,
+    Right,
+    Whole,
 }
 
 /// Collects tokens, then merges, then pieces, and ends as a [`Vocabulary`].
@@ -271,6 +295,15 @@ impl Builder {
         self.enter(id, start, attributes & !attribute::RAW, Domain::Key)
     }
 
+    /// Adds the next id by its literal text, as a token that the engine can never produce, and that may have the text of one it
+    /// does produce.
+    pub(crate) fn push_raw(&mut self, text: &[u8], attributes: u16) -> Result<u32, VocabularyError> {
+        let id = self.next()?;
+        let start = self.arena.len();
+        self.arena.extend_from_slice(text);
+        self.enter(id, start, attributes | attribute::RAW, Domain::Raw)
+    }
+
     /// Adds the next id as one that names no token.
     pub(crate) fn push_hole(&mut self) -> Result<u32, VocabularyError> {
         let id = self.next()?;
@@ -292,7 +325,7 @@ impl Builder {
     /// The token with this text, as the source writes it, among those added so far.
     pub(crate) fn token_by_text(&self, text: &[u8]) -> Option<u32> {
         let found = match self.alphabet {
-            Alphabet::Text => self.index.find(self.keys(), text, Domain::Key),
+            Alphabet::Text => find_text(&self.index, self.keys(), text),
             Alphabet::ByteLevel => find_byte_level(&self.index, self.keys(), text),
         };
         found.filter(|&symbol| symbol < self.len())
@@ -306,6 +339,10 @@ impl Builder {
     /// The text of `id` as the source has it; `None` for a hole.
     pub(crate) fn text(&self, id: u32) -> Option<Cow<'_, [u8]>> {
         text(self.alphabet, self.attributes_of(id), self.key(id))
+    }
+
+    pub(crate) fn alphabet(&self) -> Alphabet {
+        self.alphabet
     }
 
     /// The attribute bits of `id`, 0 when there is no such token.
@@ -340,6 +377,28 @@ impl Builder {
         let merged = self.symbol_or_new(key)?;
         self.pairs.insert(left, right, rank, merged);
         Ok(())
+    }
+
+    /// Adds the merge of `key[..split]` and `key[split..]`, all three of which must be tokens; gives the last one. Of equal pairs
+    /// the last counts. `guess` is an id that the whole may well have.
+    pub(crate) fn merge_tokens(&mut self, key: &[u8], split: usize, rank: Rank, guess: u32) -> Result<u32, NotAToken> {
+        let find = |part: &[u8]| self.token(part);
+        let left = find(&key[..split]).ok_or(NotAToken::Left)?;
+        let right = find(&key[split..]).ok_or(NotAToken::Right)?;
+        let guessed = self.keys().matches(guess, key, Domain::Key) && guess < self.len();
+        let merged = if guessed { guess } else { find(key).ok_or(NotAToken::Whole)? };
+        self.pairs.replace(left, right, rank, merged);
+        Ok(merged)
+    }
+
+    /// Adds the merge of two symbols into a third. Of equal pairs the first counts.
+    pub(crate) fn merge_symbols(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
+        self.pairs.insert(left, right, rank, merged);
+    }
+
+    /// The merges added so far.
+    pub(crate) fn pairs(&self) -> &Pairs {
+        &self.pairs
     }
 
     /// Sets what `id` renders to. Every token whose piece is not set renders to its key.
@@ -381,6 +440,9 @@ impl Builder {
             bytes: bytes.to_vec().into(),
             byte_symbols: byte_symbols.into(),
             bridges,
+            trie: Trie::default(),
+            prefixes: Trie::default(),
+            charsmap: Charsmap::default(),
         })
     }
 
@@ -417,7 +479,7 @@ impl Builder {
     }
 
     /// The symbol for a text that a merge names, a new one if it is not known yet.
-    fn symbol_or_new(&mut self, key: &[u8]) -> Result<u32, VocabularyError> {
+    pub(crate) fn symbol_or_new(&mut self, key: &[u8]) -> Result<u32, VocabularyError> {
         if let Some(symbol) = self.index.find(self.keys(), key, Domain::Key) {
             return Ok(symbol);
         }
@@ -472,11 +534,12 @@ fn text(alphabet: Alphabet, attributes: u16, key: &[u8]) -> Option<Cow<'_, [u8]>
 
 fn find_byte_level(index: &Index, keys: Keys<'_>, text: &[u8]) -> Option<u32> {
     let mut key = Vec::with_capacity(text.len());
-    if decode_alphabet(text, &mut key) {
-        index.find(keys, &key, Domain::Key)
-    } else {
-        index.find(keys, text, Domain::Raw)
-    }
+    let found = if decode_alphabet(text, &mut key) { index.find(keys, &key, Domain::Key) } else { None };
+    found.or_else(|| index.find(keys, text, Domain::Raw))
+}
+
+fn find_text(index: &Index, keys: Keys<'_>, text: &[u8]) -> Option<u32> {
+    index.find(keys, text, Domain::Key).or_else(|| index.find(keys, text, Domain::Raw))
 }
 
 /// Appends the bytes that `text`, written in the GPT-2 byte alphabet, stands for; `false` when a character of it is not of

@@ -67,17 +67,27 @@ impl Pairs {
 
     /// Enters a merge unless the pair has one already: the first line of a merges list wins.
     pub(crate) fn insert(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
+        self.enter(Pair { left, right, rank, merged }, false);
+    }
+
+    /// Enters a merge in place of the one that the pair may have: the last line of a merges list wins.
+    pub(crate) fn replace(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
+        self.enter(Pair { left, right, rank, merged }, true);
+    }
+
+    fn enter(&mut self, entered: Pair, replace: bool) {
         let Table::Owned(slots) = &self.slots else { return };
         let mask = slots.len() - 1;
-        let mut at = self.slot(left, right, slots.len());
+        let mut at = self.slot(entered.left, entered.right, slots.len());
         let Table::Owned(slots) = &mut self.slots else { return };
         loop {
             let pair = &mut slots[at];
-            if pair.left == FREE {
-                *pair = Pair { left, right, rank, merged };
+            let same = pair.left == entered.left && pair.right == entered.right;
+            if pair.left == FREE || same && replace {
+                *pair = entered;
                 return;
             }
-            if pair.left == left && pair.right == right {
+            if same {
                 return;
             }
             at = (at + 1) & mask;

@@ -71,6 +71,32 @@ impl Split {
         Ok(())
     }
 
+    /// As [`Split::split`], but what no match covers is left out, as tiktoken does. A pattern known by hand covers everything, or it
+    /// gives its gaps, too: ask [`Split::has_no_gaps`].
+    #[inline]
+    pub(crate) fn matches(&self, text: &[u8], each: &mut impl FnMut(Range<usize>)) -> Result<(), SplitError> {
+        match self {
+            Split::Regex(compiled) => compiled.matches(text, 0..text.len(), &mut |found| {
+                if !found.is_empty() {
+                    each(found);
+                }
+            }),
+            _ => self.split(text, each),
+        }
+    }
+
+    /// The split that leaves out what `pattern` does not match, when used by [`Split::matches`].
+    ///
+    /// # Errors
+    ///
+    /// The pattern does not compile.
+    pub(crate) fn of_matches(pattern: &str) -> Result<Split, PatternError> {
+        match from_pattern(pattern).filter(Split::has_no_gaps) {
+            Some(split) => Ok(split),
+            None => Compiled::new(pattern).map(|compiled| Split::Regex(Arc::new(compiled))),
+        }
+    }
+
     /// The name under which [`Split::from_name`] finds this split again; it never changes its meaning.
     pub(crate) fn name(&self) -> Cow<'static, str> {
         let known = match self {
