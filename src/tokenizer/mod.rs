@@ -15,6 +15,7 @@ pub(crate) mod pipeline;
 pub(crate) mod plamo;
 pub(crate) mod pre_tokenizer;
 pub(crate) mod rwkv;
+pub(crate) mod sentencepiece;
 mod sink;
 mod specials;
 #[cfg(test)]
@@ -91,6 +92,8 @@ pub(crate) enum Pipeline {
     /// That of `tokenizers`, by that crate itself. An image cannot hold it.
     #[serde(skip)]
     Crate(pipeline::Wrapped),
+    /// sentencepiece's, for its models.
+    SentencePiece(sentencepiece::Recipe),
     /// tiktoken's, for its rank files and for tekken.json.
     Tiktoken(tiktoken::Recipe),
     /// Each byte is an id.
@@ -459,6 +462,10 @@ impl Tokenizer {
                 thread::with(*number, |local| encoder.encode(text, special, local, sink))
             }
             Pipeline::Crate(wrapped) => wrapped.encode(text, special, sink),
+            Pipeline::SentencePiece(recipe) => {
+                let encoder = sentencepiece::Encoder { recipe, vocabulary, specials };
+                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+            }
             Pipeline::Tiktoken(recipe) => {
                 let encoder = tiktoken::Encoder { recipe, vocabulary, specials };
                 thread::with(*number, |local| encoder.encode(text, special, local, sink))

@@ -216,6 +216,25 @@ impl Vocabulary {
         self.arena.get(span.start as usize..span.start as usize + span.len as usize)
     }
 
+    /// Cuts a well-formed text where no merge can reach across: before a `▁` that follows another character, provided that no
+    /// symbol of this vocabulary holds that character's last byte and `▁` in a row. Then the parts merge independently of
+    /// each other, short enough for the memo and for the quick merge loop.
+    pub(crate) fn words(&self, text: &[u8], mut each: impl FnMut(std::ops::Range<usize>)) {
+        const SPACE: &[u8] = "\u{2581}".as_bytes();
+        let mut start = 0;
+        for at in memchr::memmem::find_iter(text, SPACE) {
+            let Some(&before) = at.checked_sub(1).and_then(|i| text.get(i)) else { continue };
+            let bridged = self.bridges[usize::from(before >> 6)] >> (before & 63) & 1 != 0;
+            if !bridged && !text[..at].ends_with(SPACE) {
+                each(start..at);
+                start = at;
+            }
+        }
+        if start < text.len() {
+            each(start..text.len());
+        }
+    }
+
     /// The score of `id`, 0 where there is none.
     #[inline]
     pub(crate) fn score(&self, id: u32) -> f32 {
