@@ -34,6 +34,10 @@ macro_rules! for_each_table {
         $each!("pairs", $vocabulary.pairs.slots);
         $each!("bytes", $vocabulary.bytes);
         $each!("byte symbols", $vocabulary.byte_symbols);
+        $each!("trie", $vocabulary.trie.nodes);
+        $each!("prefixes", $vocabulary.prefixes.nodes);
+        $each!("charsmap units", $vocabulary.charsmap.units);
+        $each!("charsmap pool", $vocabulary.charsmap.pool);
     }};
 }
 
