@@ -442,6 +442,13 @@ impl Tokenizer {
         &self.inner.specials
     }
 
+    /// Whether tables and recipe are all there is to this tokenizer, so that an image can hold it.
+    pub(crate) fn has_image(&self) -> bool {
+        match self.inner.recipe.pipeline {
+            Pipeline::Llama(_) | Pipeline::Tiktoken(_) | Pipeline::Bytes => true,
+        }
+    }
+
     pub(crate) fn recipe(&self) -> &Recipe {
         &self.inner.recipe
     }
