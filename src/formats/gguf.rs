@@ -6,13 +6,16 @@
 
 use std::borrow::Cow;
 
-use super::FormatError;
+use super::{FormatError, gguf_models};
 use crate::gguf::Gguf;
-use crate::tokenizer::llama::{self, Bpe, Model, SPACE};
+use crate::tokenizer::llama::{self, Bpe, Model, SPACE, Session};
+use crate::tokenizer::plamo;
 use crate::tokenizer::pre_tokenizer::{Pre, PreKind, Split};
-use crate::tokenizer::{Pipeline, Recipe, SpecialTokens, Specials, Tokenizer};
+use crate::tokenizer::unigram::Unigram;
+use crate::tokenizer::wordpiece::WordPiece;
+use crate::tokenizer::{Pipeline, Recipe, SpecialTokens, Specials, Tokenizer, dna, rwkv};
 use crate::unicode;
-use crate::vocabulary::{Alphabet, Builder, NONE, Rank, VocabularyError, attribute};
+use crate::vocabulary::{Alphabet, Builder, NONE, Rank, Vocabulary, VocabularyError, attribute};
 
 /// What to do when the file does not say how its text is cut, or says it in a word that is not known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,6 +30,7 @@ pub(crate) enum OnUnknownPre {
 pub(crate) fn load(gguf: &Gguf, on_unknown: OnUnknownPre) -> Result<Tokenizer, FormatError> {
     let kind = Kind::of(gguf, on_unknown)?;
     let mut tokens = Tokens::read(gguf, &kind)?;
+    let raw = tokens.builder.attributes().to_vec();
     let mut special = kind.default_special();
     special_ids(gguf, tokens.builder.len(), &mut special);
     let mut flags = kind.default_flags();
@@ -41,8 +45,12 @@ pub(crate) fn load(gguf: &Gguf, on_unknown: OnUnknownPre) -> Result<Tokenizer, F
     let added = Specials::new(special_ids.iter().filter_map(|&id| Some((id, tokens.text(id)?))));
     tokens.strip_attributes(gguf, &special_ids)?;
 
+    let mut model = kind.model(gguf, &tokens, &flags, &special)?;
+    let bytes = kind.byte_tokens(&tokens.builder)?;
+    let mut vocabulary = tokens.builder.finish(&bytes).map_err(vocabulary_error)?;
+    kind.prepare(gguf, &raw, &mut model, &mut vocabulary)?;
     let recipe = llama::Recipe {
-        model: kind.model(gguf)?,
+        model,
         add_bos: flags.add_bos,
         add_eos: flags.add_eos,
         add_space_prefix: flags.add_space_prefix,
@@ -50,13 +58,17 @@ pub(crate) fn load(gguf: &Gguf, on_unknown: OnUnknownPre) -> Result<Tokenizer, F
         clean_spaces: flags.clean_spaces,
         special,
     };
-    let bytes = kind.byte_tokens(&tokens.builder);
-    let vocabulary = tokens.builder.finish(bytes).map_err(vocabulary_error)?;
+    let (add_bos, add_eos) = match kind {
+        // llama.cpp frames a text for the first and never does for the second, whatever the flags.
+        Kind::WordPiece => (true, true),
+        Kind::Rwkv => (false, false),
+        _ => (flags.add_bos, flags.add_eos),
+    };
     let recipe = Recipe {
         special,
         eog,
-        add_bos: flags.add_bos,
-        add_eos: flags.add_eos,
+        add_bos,
+        add_eos,
         chat_templates: chat_templates(gguf),
         notes: Vec::new(),
         pipeline: Pipeline::Llama(recipe),
@@ -73,6 +85,14 @@ pub(crate) fn has_vocabulary(gguf: &Gguf) -> bool {
 enum Kind {
     Spm,
     Bpe(&'static Pre),
+    /// Byte-pair encoding, with tokens for DNA.
+    Dna(&'static Pre),
+    /// Byte-pair encoding of what stands between white space.
+    Whitespace(&'static Pre),
+    WordPiece,
+    Unigram,
+    Rwkv,
+    Plamo(plamo::Version),
 }
 
 impl Kind {
@@ -81,8 +101,15 @@ impl Kind {
         match model {
             b"llama" => Ok(Self::Spm),
             b"gpt2" => Ok(Self::Bpe(pre_tokenizer(gguf, on_unknown)?)),
+            b"hybriddna" => Ok(Self::Dna(pre_tokenizer(gguf, on_unknown)?)),
+            b"whitespace" => Ok(Self::Whitespace(pre_tokenizer(gguf, on_unknown)?)),
             // llama.cpp uses this pre-tokenizer whatever the file says.
             b"gemma4" => Ok(Self::Bpe(named_pre("gemma4")?)),
+            b"bert" => Ok(Self::WordPiece),
+            b"t5" => Ok(Self::Unigram),
+            b"rwkv" => Ok(Self::Rwkv),
+            b"plamo2" => Ok(Self::Plamo(plamo::Version::Plamo2)),
+            b"plamo3" => Ok(Self::Plamo(plamo::Version::Plamo3)),
             b"none" | b"no_vocab" => Err(FormatError::NoVocabulary),
             _ => Err(FormatError::UnsupportedModel {
                 file: FILE.into(),
@@ -94,8 +121,8 @@ impl Kind {
 
     fn pre(&self) -> Option<&'static Pre> {
         match self {
-            Self::Bpe(pre) => Some(pre),
-            Self::Spm => None,
+            Self::Bpe(pre) | Self::Dna(pre) | Self::Whitespace(pre) => Some(pre),
+            Self::Spm | Self::WordPiece | Self::Unigram | Self::Rwkv | Self::Plamo(_) => None,
         }
     }
 
@@ -111,8 +138,17 @@ impl Kind {
         let mut special = SpecialTokens::default();
         match self {
             Self::Spm => (special.bos, special.eos, special.unk) = (Some(1), Some(2), Some(0)),
+            Self::WordPiece => {
+                (special.bos, special.unk, special.sep) = (Some(101), Some(100), Some(102));
+                (special.pad, special.mask) = (Some(0), Some(103));
+            }
+            Self::Unigram => (special.eos, special.unk, special.pad) = (Some(1), Some(2), Some(0)),
+            Self::Plamo(_) => {
+                (special.bos, special.eos, special.unk, special.pad) = (Some(1), Some(2), Some(0), Some(3));
+            }
+            Self::Rwkv => {}
             Self::Bpe(pre) if pre.kind == PreKind::Gemma4 && pre.name == "gemma4" => {}
-            Self::Bpe(pre) => {
+            Self::Bpe(pre) | Self::Dna(pre) | Self::Whitespace(pre) => {
                 special.eos = Some(11);
                 special.bos = if pre.no_default_bos { None } else { Some(11) };
             }
@@ -123,7 +159,10 @@ impl Kind {
     fn default_flags(&self) -> Flags {
         match self {
             Self::Spm => Flags { add_space_prefix: true, add_bos: true, ..Flags::default() },
-            Self::Bpe(pre) => Flags {
+            Self::WordPiece => Flags { clean_spaces: true, add_bos: true, ..Flags::default() },
+            Self::Unigram => Flags { add_eos: true, ..Flags::default() },
+            Self::Rwkv | Self::Plamo(_) => Flags::default(),
+            Self::Bpe(pre) | Self::Dna(pre) | Self::Whitespace(pre) => Flags {
                 add_space_prefix: pre.add_space_prefix,
                 clean_spaces: pre.clean_spaces,
                 add_bos: pre.add_bos,
@@ -132,7 +171,13 @@ impl Kind {
         }
     }
 
-    fn model(&self, gguf: &Gguf) -> Result<Model, FormatError> {
+    fn model(
+        &self,
+        gguf: &Gguf,
+        tokens: &Tokens,
+        flags: &Flags,
+        special: &SpecialTokens,
+    ) -> Result<Model, FormatError> {
         let scheme = gguf.string("tokenizer.ggml.metaspace.prepend_scheme").map_or(&b"never"[..], c_string);
         let refused = |found: &[u8]| FormatError::Value {
             file: FILE.into(),
@@ -143,34 +188,85 @@ impl Kind {
         let metaspace_first = match scheme {
             b"never" => false,
             b"first" => true,
-            b"always" if matches!(self, Self::Spm) => false,
+            b"always" if self.pre().is_none() => false,
             other => return Err(refused(other)),
+        };
+        let flag = |key, default| gguf.bool(key).unwrap_or(default);
+        let lowercase = self.pre().is_none_or(|pre| pre.lowercase_default);
+        let lowercase = flag("tokenizer.ggml.normalizer.lowercase", lowercase);
+        let unknown = special.unk.unwrap_or(NONE);
+        let session = match self {
+            Self::Dna(_) => {
+                let auto_tags = flag("tokenizer.ggml.dna_auto_tags", false);
+                dna::Dna::new(auto_tags, |text| tokens.by_name(text)).map_or(Session::Plain, Session::Dna)
+            }
+            Self::Whitespace(_) => Session::Whitespace { lowercase },
+            _ => Session::Plain,
         };
         Ok(match self {
             Self::Spm => Model::Spm,
-            Self::Bpe(pre) => Model::Bpe(Bpe {
+            Self::WordPiece => Model::WordPiece(WordPiece {
+                lowercase,
+                strip_accents: flag("tokenizer.ggml.normalizer.strip_accents", lowercase),
+                unknown,
+            }),
+            Self::Unigram => Model::Unigram(Unigram {
+                nfc: flag("tokenizer.ggml.normalizer.nfc", false),
+                add_space_prefix: flags.add_space_prefix,
+                collapse_spaces: flag("tokenizer.ggml.remove_extra_whitespaces", false),
+                unknown,
+                // The rest follows from the vocabulary.
+                ..Unigram::default()
+            }),
+            Self::Rwkv => Model::Rwkv,
+            Self::Plamo(version) => Model::Plamo(*version),
+            Self::Bpe(pre) | Self::Dna(pre) | Self::Whitespace(pre) => Model::Bpe(Bpe {
                 split: Split::Gguf(pre.split),
                 kind: pre.kind,
                 byte_encode: pre.byte_encode,
                 ignore_merges: pre.ignore_merges,
                 metaspace_first,
+                session,
             }),
         })
     }
 
     /// The token that stands for each byte which no other token covers.
-    fn byte_tokens(&self, builder: &Builder) -> [u32; 256] {
-        std::array::from_fn(|byte| {
+    fn byte_tokens(&self, builder: &Builder) -> Result<[u32; 256], FormatError> {
+        if let Self::Plamo(_) = self {
+            return gguf_models::plamo_bytes(builder);
+        }
+        Ok(std::array::from_fn(|byte| {
             let byte = byte as u8;
             let literal = || builder.token(&[byte]);
             let escaped = || builder.token(format!("<0x{byte:02X}>").as_bytes());
             let token = match self {
                 Self::Spm => escaped().or_else(literal),
-                Self::Bpe(pre) if pre.byte_encode => matches!(byte, 0x21..=0x7E).then(literal).flatten(),
-                Self::Bpe(_) => escaped(),
+                Self::Bpe(pre) | Self::Dna(pre) | Self::Whitespace(pre) if pre.byte_encode => {
+                    matches!(byte, 0x21..=0x7E).then(literal).flatten()
+                }
+                Self::Bpe(_) | Self::Dna(_) | Self::Whitespace(_) => escaped(),
+                Self::WordPiece | Self::Unigram | Self::Rwkv | Self::Plamo(_) => None,
             };
             token.unwrap_or(NONE)
-        })
+        }))
+    }
+
+    /// What engines that match pieces read, once all tokens are known. `raw` are the attributes as the file has them.
+    fn prepare(
+        &self,
+        gguf: &Gguf,
+        raw: &[u16],
+        model: &mut Model,
+        vocabulary: &mut Vocabulary,
+    ) -> Result<(), FormatError> {
+        match (self, model) {
+            (Self::WordPiece, _) => gguf_models::wordpiece(vocabulary),
+            (Self::Unigram, Model::Unigram(unigram)) => gguf_models::unigram(gguf, raw, unigram, vocabulary),
+            (Self::Rwkv, _) => gguf_models::rwkv(vocabulary),
+            (Self::Plamo(_), _) => gguf_models::plamo(raw, vocabulary),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -216,8 +312,22 @@ impl Flags {
 
 /// Ids from the file, over the defaults. An id that names no token counts for nothing, in the file and among the defaults.
 fn special_ids(gguf: &Gguf, len: u32, special: &mut SpecialTokens) {
-    let SpecialTokens { bos, eos, eot, eom, unk, sep, pad, mask, fim_pre, fim_suf, fim_mid, fim_pad, fim_rep, fim_sep } =
-        special;
+    let SpecialTokens {
+        bos,
+        eos,
+        eot,
+        eom,
+        unk,
+        sep,
+        pad,
+        mask,
+        fim_pre,
+        fim_suf,
+        fim_mid,
+        fim_pad,
+        fim_rep,
+        fim_sep,
+    } = special;
     // `prefix`, `suffix` and `middle` are the old names of the first three FIM ids; where a file has both they win.
     for (id, names) in [
         (bos, &["bos_token_id"][..]),
@@ -246,6 +356,8 @@ fn special_ids(gguf: &Gguf, len: u32, special: &mut SpecialTokens) {
 /// The tokens of a file on their way into a vocabulary.
 struct Tokens {
     builder: Builder,
+    /// `hybriddna`: behind this id, a marker at the end of a text is for looking the token up, and not part of what it says.
+    marked_from: Option<u32>,
 }
 
 impl Tokens {
@@ -261,7 +373,8 @@ impl Tokens {
             return Err(value(TYPES, "an array of INT32", "another type"));
         }
         let mut types = types.into_iter().flatten();
-        let mut builder = Builder::new(kind.alphabet(), len, bytes.saturating_sub(8 * len)).map_err(vocabulary_error)?;
+        let mut builder =
+            Builder::new(kind.alphabet(), len, bytes.saturating_sub(8 * len)).map_err(vocabulary_error)?;
         for (id, text) in texts.enumerate() {
             let attributes = match types.next() {
                 None | Some(1) => attribute::NORMAL,
@@ -273,18 +386,25 @@ impl Tokens {
                 Some(_) => 0,
             };
             let text = c_string(text);
-            let text = if text.is_empty() { Cow::from(format!("[EMPTY_{id}]").into_bytes()) } else { text.into() };
+            let text =
+                if text.is_empty() { Cow::from(format!("[EMPTY_{id}]").into_bytes()) } else { text.into() };
             builder.push(&text, attributes).map_err(vocabulary_error)?;
         }
         if let Some(scores) = gguf.f32s(SCORES) {
             if scores.len() < len {
                 return Err(short(SCORES, len, scores.len()));
             }
-            builder.scores(scores.take(len).collect()).map_err(vocabulary_error)?;
+            // PLaMo knows pieces that are never used by a score that is no number.
+            let never = matches!(kind, Kind::Plamo(_));
+            let score = |score: f32| if never && score.is_nan() { f32::NEG_INFINITY } else { score };
+            builder.scores(scores.take(len).map(score).collect()).map_err(vocabulary_error)?;
         } else if gguf.entry(SCORES).is_some() {
             return Err(value(SCORES, "an array of FLOAT32 or INT32", "another type"));
         }
-        let mut tokens = Self { builder };
+        let mut tokens = Self { builder, marked_from: None };
+        if let Kind::Dna(_) = kind {
+            tokens.marked_from = tokens.by_name("<oov>");
+        }
         if let Some(pre) = kind.pre() {
             tokens.merges(gguf, pre)?;
         }
@@ -302,7 +422,10 @@ impl Tokens {
         for (rank, line) in lines.enumerate() {
             let line = c_string(line);
             // The left text may begin with a space, the right one may hold more of them.
-            let Some(space) = line.get(1..).and_then(|rest| memchr::memchr(b' ', rest)).map(|at| at + 1) else { continue };
+            let Some(space) = line.get(1..).and_then(|rest| memchr::memchr(b' ', rest)).map(|at| at + 1)
+            else {
+                continue;
+            };
             let (left, right) = (&line[..space], &line[space + 1..]);
             key.clear();
             let split = if pre.byte_encode {
@@ -325,8 +448,21 @@ impl Tokens {
         Ok(())
     }
 
+    /// What the token says; [`Tokens::by_name`] finds it by its whole text.
     fn text(&self, id: u32) -> Option<Cow<'_, [u8]>> {
-        self.builder.text(id)
+        match self.unmarked(id) {
+            Some(text) => Some(text.into()),
+            None => self.builder.text(id),
+        }
+    }
+
+    /// A DNA token's text without its marker and what fills it up to six bases.
+    fn unmarked(&self, id: u32) -> Option<&[u8]> {
+        self.marked_from.filter(|&from| id > from)?;
+        // The marker is not of the alphabet, so the key is the text.
+        let text = self.builder.key(id).strip_suffix(dna::MARKER.encode_utf8(&mut [0; 4]).as_bytes())?;
+        let len = text.iter().rposition(|&byte| byte != b'N').map_or(text.len(), |last| last + 1);
+        (!text.is_empty()).then_some(&text[..len])
     }
 
     fn by_name(&self, name: &str) -> Option<u32> {
@@ -373,7 +509,8 @@ impl Tokens {
 
     /// The set of ids that end a generation, ascending.
     fn end_of_generation(&mut self, kind: &Kind, special: &SpecialTokens) -> Vec<u32> {
-        let mut eog: Vec<u32> = [special.fim_pad, special.fim_rep, special.fim_sep].into_iter().flatten().collect();
+        let mut eog: Vec<u32> =
+            [special.fim_pad, special.fim_rep, special.fim_sep].into_iter().flatten().collect();
         let flint = kind.pre().is_some_and(|pre| pre.kind == PreKind::Flint);
         for name in EOG_NAMES.iter().chain(if flint { FLINT_EOG_NAMES } else { &[] }) {
             if let Some(id) = self.by_name(name) {
@@ -425,7 +562,19 @@ impl Tokens {
         let verbatim = attribute::UNKNOWN | attribute::CONTROL | attribute::USER_DEFINED;
         for id in 0..self.builder.len() {
             let attributes = self.builder.attributes_of(id);
-            let piece = if attributes & verbatim != 0 {
+            let piece = if let Kind::Rwkv = kind {
+                match self.builder.key(id) {
+                    key if key.contains(&b'\\') => rwkv::unescape(key),
+                    _ => continue,
+                }
+            } else if let Kind::Plamo(_) = kind {
+                match gguf_models::plamo_byte(attributes, self.builder.key(id)) {
+                    Some(byte) => vec![byte],
+                    None => continue,
+                }
+            } else if let Some(text) = self.unmarked(id).filter(|_| attributes & verbatim != 0) {
+                text.to_vec()
+            } else if attributes & verbatim != 0 {
                 match self.builder.text(id) {
                     Some(Cow::Owned(text)) if text != self.builder.key(id) => text,
                     _ => continue,
@@ -435,15 +584,15 @@ impl Tokens {
                     if attributes & attribute::RAW == 0 {
                         continue;
                     }
-                    outside_alphabet(self.builder.key(id))
+                    outside_alphabet(self.unmarked(id).unwrap_or(self.builder.key(id)))
                 } else {
-                    let key = self.builder.key(id);
-                    if soprano || !kind.escape_whitespaces() && kind.pre().is_none() {
-                        continue;
-                    }
-                    if !kind.escape_whitespaces() {
+                    let unmarked = self.unmarked(id);
+                    let key = unmarked.unwrap_or(self.builder.key(id));
+                    if soprano {
+                        key.to_vec()
+                    } else if !kind.escape_whitespaces() {
                         outside_alphabet(key)
-                    } else if memchr::memmem::find(key, SPACE).is_some() {
+                    } else if unmarked.is_some() || memchr::memmem::find(key, SPACE).is_some() {
                         unescape(key)
                     } else {
                         continue;
@@ -454,7 +603,11 @@ impl Tokens {
                     Some(text) if text.len() >= 3 => vec![byte_of(text)],
                     text => {
                         let found = String::from_utf8_lossy(text.unwrap_or_default()).into_owned();
-                        return Err(value(TOKENS, &format!("a byte token such as <0x0A> at id {id}"), &found));
+                        return Err(value(
+                            TOKENS,
+                            &format!("a byte token such as <0x0A> at id {id}"),
+                            &found,
+                        ));
                     }
                 }
             } else {
@@ -499,7 +652,8 @@ impl Tokens {
 
     /// llama.cpp throws when one of these is missing from a model named after Phi-3.
     fn require(&self, name: &str) -> Result<u32, FormatError> {
-        self.by_name(name).ok_or_else(|| value(TOKENS, &format!("the token {name} of a Phi-3 model"), "no such token"))
+        self.by_name(name)
+            .ok_or_else(|| value(TOKENS, &format!("the token {name} of a Phi-3 model"), "no such token"))
     }
 }
 
@@ -610,22 +764,27 @@ fn missing(key: &str) -> FormatError {
     FormatError::MissingKey { file: FILE.into(), key: key.into() }
 }
 
-fn value(key: &str, expected: &str, found: &str) -> FormatError {
-    FormatError::Value { file: FILE.into(), place: key.into(), expected: expected.into(), found: found.into() }
+pub(super) fn value(key: &str, expected: &str, found: &str) -> FormatError {
+    FormatError::Value {
+        file: FILE.into(),
+        place: key.into(),
+        expected: expected.into(),
+        found: found.into(),
+    }
 }
 
 fn short(key: &str, expected: usize, found: usize) -> FormatError {
     value(key, &format!("one entry for each of the {expected} tokens"), &format!("{found}"))
 }
 
-fn vocabulary_error(source: VocabularyError) -> FormatError {
+pub(super) fn vocabulary_error(source: VocabularyError) -> FormatError {
     FormatError::Vocabulary { file: FILE.into(), source }
 }
 
-const FILE: &str = "the GGUF metadata";
+pub(super) const FILE: &str = "the GGUF metadata";
 const MODEL: &str = "tokenizer.ggml.model";
 const PRE: &str = "tokenizer.ggml.pre";
-const TOKENS: &str = "tokenizer.ggml.tokens";
+pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
 const SCORES: &str = "tokenizer.ggml.scores";
 const TYPES: &str = "tokenizer.ggml.token_type";
 const MERGES: &str = "tokenizer.ggml.merges";
@@ -737,7 +896,10 @@ mod tests {
 
     #[test]
     fn a_byte_token_is_read_as_strtol_reads_it() {
-        assert_eq!([byte_of(b"<0x0A>"), byte_of(b"<0xff>"), byte_of(b"<0xZZ>"), byte_of(b"<0x1")], [0x0A, 0xFF, 0, 1]);
+        assert_eq!(
+            [byte_of(b"<0x0A>"), byte_of(b"<0xff>"), byte_of(b"<0xZZ>"), byte_of(b"<0x1")],
+            [0x0A, 0xFF, 0, 1]
+        );
     }
 }
 
@@ -752,11 +914,22 @@ mod parity_tmp {
         for entry in std::fs::read_dir("../shared/expected/gguf").unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap().trim_end_matches(".jsonl.gz").to_owned();
-            if !only.is_empty() && !name.contains(&only) { continue; }
-            let vocab = match name.strip_prefix("syn-") { Some(n) => format!("../shared/spec/synthetic/{n}.gguf"), None => format!("../shared/vocab/gguf/{name}.gguf") };
+            if !only.is_empty() && !name.contains(&only) {
+                continue;
+            }
+            let vocab = match name.strip_prefix("syn-") {
+                Some(n) => format!("../shared/spec/synthetic/{n}.gguf"),
+                None => format!("../shared/vocab/gguf/{name}.gguf"),
+            };
             let gguf = Gguf::open(&vocab).unwrap();
             let t = std::time::Instant::now();
-            let tok = match load(&gguf, OnUnknownPre::Refuse) { Ok(t) => t, Err(e) => { println!("{name}: {e}"); continue; } };
+            let tok = match load(&gguf, OnUnknownPre::Refuse) {
+                Ok(t) => t,
+                Err(e) => {
+                    println!("{name}: {e}");
+                    continue;
+                }
+            };
             let took = t.elapsed();
             let mut s = String::new();
             flate2::read::GzDecoder::new(std::fs::File::open(&path).unwrap()).read_to_string(&mut s).unwrap();
@@ -764,24 +937,52 @@ mod parity_tmp {
             for line in s.lines() {
                 let v: serde_json::Value = serde_json::from_str(line).unwrap();
                 let text = v["text"].as_str().unwrap();
-                let want = |k: &str| -> Vec<u32> { v[k].as_array().unwrap().iter().map(|x| x.as_i64().unwrap() as u32).collect() };
+                let want = |k: &str| -> Vec<u32> {
+                    v[k].as_array().unwrap().iter().map(|x| x.as_i64().unwrap() as u32).collect()
+                };
                 n += 1;
                 let ids = tok.encode(text, Special::Ignore).unwrap();
-                if ids != want("ids") { bad[0] += 1; if bad[0] < 3 { println!("{name} {text:?} got {ids:?} want {:?}", want("ids")); } }
+                if ids != want("ids") {
+                    bad[0] += 1;
+                    if bad[0] < 3 {
+                        println!("{name} {text:?} got {ids:?} want {:?}", want("ids"));
+                    }
+                }
                 let sp = tok.encode(text, Special::AddAndParse).unwrap();
-                if sp != want("ids_special") { bad[1] += 1; if bad[1] < 3 { println!("{name} SP {text:?} got {sp:?} want {:?}", want("ids_special")); } }
+                if sp != want("ids_special") {
+                    bad[1] += 1;
+                    if bad[1] < 3 {
+                        println!("{name} SP {text:?} got {sp:?} want {:?}", want("ids_special"));
+                    }
+                }
                 let hex = |b: Vec<u8>| b.iter().map(|b| format!("{b:02x}")).collect::<String>();
                 let d = hex(tok.decode_bytes(&want("ids_special"), SpecialText::Skip).unwrap());
-                if d != v["decoded"].as_str().unwrap() { bad[2] += 1; if bad[2] < 3 { println!("{name} D {text:?} got {d:?} want {:?}", v["decoded"]); } }
+                if d != v["decoded"].as_str().unwrap() {
+                    bad[2] += 1;
+                    if bad[2] < 3 {
+                        println!("{name} D {text:?} got {d:?} want {:?}", v["decoded"]);
+                    }
+                }
                 let d = hex(tok.decode_bytes(&want("ids_special"), SpecialText::Render).unwrap());
-                if d != v["decoded_special"].as_str().unwrap() { bad[3] += 1; if bad[3] < 3 { println!("{name} DS {text:?} got {d:?} want {:?}", v["decoded_special"]); } }
+                if d != v["decoded_special"].as_str().unwrap() {
+                    bad[3] += 1;
+                    if bad[3] < 3 {
+                        println!("{name} DS {text:?} got {d:?} want {:?}", v["decoded_special"]);
+                    }
+                }
                 let e = tok.encode_with_offsets(text, Special::AddAndParse).unwrap();
-                if e.ids != sp || e.offsets.iter().any(|r| r.start > r.end || r.end > text.len()) { bad[4] += 1; }
+                if e.ids != sp || e.offsets.iter().any(|r| r.start > r.end || r.end > text.len()) {
+                    bad[4] += 1;
+                }
                 let mut stream = tok.decode_stream(SpecialText::Skip);
                 let mut got = String::new();
-                for &id in &sp { got += stream.push(id).unwrap(); }
+                for &id in &sp {
+                    got += stream.push(id).unwrap();
+                }
                 got += &stream.finish();
-                if got != tok.decode(&sp, SpecialText::Skip).unwrap() { bad[5] += 1; }
+                if got != tok.decode(&sp, SpecialText::Skip).unwrap() {
+                    bad[5] += 1;
+                }
             }
             println!("{name}: {n} cases, differences {bad:?}, load {took:?}");
         }

@@ -1,11 +1,12 @@
 //! Ids → text, at once and as they come. Both take the same steps, so that they cannot differ.
 
-use super::{DecodeError, Pipeline, SpecialText, Tokenizer, llama};
+use super::{DecodeError, Pipeline, SpecialText, Tokenizer, llama, tiktoken};
 
 /// What decoding remembers from one id to the next.
 #[derive(Clone, Debug)]
 enum State {
     Llama(llama::Decoder),
+    Tiktoken(tiktoken::Decoder),
     Bytes,
 }
 
@@ -13,6 +14,7 @@ impl State {
     fn new(tokenizer: &Tokenizer, special: SpecialText) -> Self {
         match &tokenizer.recipe().pipeline {
             Pipeline::Llama(recipe) => Self::Llama(llama::Decoder::new(recipe, special)),
+            Pipeline::Tiktoken(_) => Self::Tiktoken(tiktoken::Decoder::new(special)),
             Pipeline::Bytes => Self::Bytes,
         }
     }
@@ -23,6 +25,7 @@ impl State {
         let vocabulary = tokenizer.vocabulary();
         let known = match (self, &tokenizer.recipe().pipeline) {
             (Self::Llama(decoder), Pipeline::Llama(recipe)) => decoder.push(recipe, vocabulary, id, out),
+            (Self::Tiktoken(decoder), _) => decoder.push(vocabulary, id, out),
             _ => vocabulary.piece(id).map(|piece| out.extend_from_slice(piece)),
         };
         known.ok_or(DecodeError::UnknownId { id, vocab_size: vocabulary.len })

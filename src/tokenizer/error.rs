@@ -1,6 +1,7 @@
 //! What can go wrong between text and ids.
 
 use super::pre_tokenizer::SplitError;
+use crate::vocabulary::CharsmapError;
 
 /// Why a text has no ids.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,13 @@ pub enum EncodeError {
         /// What the pattern engine says.
         #[from]
         source: SplitError,
+    },
+    /// The model's own normalization map is damaged, in a place that this text leads to. llama.cpp throws here.
+    #[error("the model's normalization map is damaged where this text needs it; its file may be incomplete")]
+    Charsmap {
+        /// Where, and what was expected there.
+        #[from]
+        source: CharsmapError,
     },
     /// The `tokenizers` crate, which runs the pipelines no engine here covers, refused the text.
     #[error("the tokenizers crate could not encode the text")]

@@ -10,12 +10,17 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::bpe::{Joined, Merges, rank_of_score};
+use super::dna::{self, Dna};
 use super::memo::Memo;
 use super::partition::{Fragment, partition};
+use super::plamo;
 use super::pre_tokenizer::{PreKind, Split, mmbert, nemotron, soprano};
+use super::rwkv;
 use super::sink::{Alignment, Sink};
 use super::specials::Specials;
 use super::thread::Local;
+use super::unigram::Unigram;
+use super::wordpiece::WordPiece;
 use super::{EncodeError, Special, SpecialText, SpecialTokens};
 use crate::unicode;
 use crate::vocabulary::{NONE, Pairs, Vocabulary, attribute};
@@ -42,6 +47,14 @@ pub(crate) enum Model {
     Spm,
     /// `gpt2` and its kin: merges from a list.
     Bpe(Bpe),
+    /// `bert`.
+    WordPiece(WordPiece),
+    /// `t5`.
+    Unigram(Unigram),
+    /// `rwkv`.
+    Rwkv,
+    /// `plamo2` and `plamo3`.
+    Plamo(plamo::Version),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,6 +68,21 @@ pub(crate) struct Bpe {
     pub(crate) kind: PreKind,
     /// Metaspace scheme `first`: `▁` goes in front of the very first fragment.
     pub(crate) metaspace_first: bool,
+    pub(crate) session: Session,
+}
+
+/// What happens to a text before it is cut by the pre-tokenizer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Session {
+    /// Nothing.
+    Plain,
+    /// `hybriddna`: DNA is taken out.
+    Dna(Dna),
+    /// `whitespace`: white space is dropped, and each part between is cut on its own.
+    Whitespace {
+        /// Characters lose their case.
+        lowercase: bool,
+    },
 }
 
 /// What an encoder reads: everything but the thread's own scratch.
@@ -74,9 +102,20 @@ impl Encoder<'_> {
         local: &mut Local,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
-        let Recipe { add_bos, add_eos, .. } = *self.recipe;
-        if special.adds() && add_bos {
-            sink.push(self.recipe.special.bos.ok_or(EncodeError::NoSpecialToken { name: "bos" })?, 0..0);
+        let Recipe { add_bos, add_eos, special: ref ids, .. } = *self.recipe;
+        let add = |adds, id: Option<u32>, name| match id {
+            _ if !(adds && special.adds()) => Ok(None),
+            None => Err(EncodeError::NoSpecialToken { name }),
+            Some(id) => Ok(Some(id)),
+        };
+        let (front, back) = match self.recipe.model {
+            // Whatever the file says of adding BOS, EOS or SEP.
+            Model::WordPiece(_) => (add(true, ids.bos, "bos")?, add(true, ids.sep, "sep")?),
+            Model::Rwkv => (None, None),
+            _ => (add(add_bos, ids.bos, "bos")?, add(add_eos, ids.eos, "eos")?),
+        };
+        if let Some(id) = front {
+            sink.push(id, 0..0);
         }
         let mut first = true;
         let mut after_special = true;
@@ -90,15 +129,45 @@ impl Encoder<'_> {
                     match &self.recipe.model {
                         Model::Spm => self.spm(text, span, after_special, local, sink)?,
                         Model::Bpe(bpe) => self.bpe(bpe, text, span, first, local, sink)?,
+                        Model::WordPiece(wordpiece) => {
+                            wordpiece.encode(self.vocabulary, &text[span.clone()], span.start, local, sink);
+                        }
+                        Model::Unigram(unigram) => {
+                            let words =
+                                |text: &[u8], each: &mut dyn FnMut(Range<usize>)| self.words(text, each);
+                            unigram.encode(
+                                self.vocabulary,
+                                &text[span.clone()],
+                                span.start,
+                                local,
+                                sink,
+                                words,
+                            )?;
+                        }
+                        Model::Rwkv => {
+                            let unknown = ids.unk.unwrap_or(NONE);
+                            rwkv::encode(
+                                &self.vocabulary.trie,
+                                unknown,
+                                &text[span.clone()],
+                                span.start,
+                                sink,
+                            );
+                        }
+                        Model::Plamo(version) => {
+                            let fragment = Cow::Borrowed(&text[span.clone()]);
+                            let (text, alignment) = repair::<S>(fragment, Alignment::identity(span.start));
+                            let place = |range| alignment.original(range);
+                            plamo::encode(*version, self.vocabulary, &text, local, sink, place);
+                        }
                     }
                     after_special = false;
                 }
             }
             first = false;
         }
-        if special.adds() && add_eos {
-            let end = text.len();
-            sink.push(self.recipe.special.eos.ok_or(EncodeError::NoSpecialToken { name: "eos" })?, end..end);
+        if let Some(id) = back {
+            sink.push(id, text.len()..text.len());
         }
         Ok(())
     }
@@ -145,15 +214,145 @@ impl Encoder<'_> {
         let prefix = if bpe.metaspace_first && first && !spaced { SPACE } else { b"" };
         let (text, alignment) = escape::<S>(fragment, span.start, prefix, escapes);
         let (text, alignment) = repair::<S>(text, alignment);
-        let (text, alignment) = rewrite::<S>(bpe.kind, text, alignment);
+        match &bpe.session {
+            Session::Plain => self.part(bpe, &text, 0..text.len(), &alignment, local, sink),
+            Session::Dna(dna) => self.dna(bpe, dna, &text, &alignment, local, sink),
+            Session::Whitespace { lowercase } => {
+                self.whitespace(bpe, *lowercase, &text, alignment, local, sink)
+            }
+        }
+    }
+
+    /// A part of a text, in which alone the pre-tokenizer sees its context.
+    fn part<S: Sink>(
+        &self,
+        bpe: &Bpe,
+        text: &[u8],
+        part: Range<usize>,
+        alignment: &Alignment,
+        local: &mut Local,
+        sink: &mut S,
+    ) -> Result<(), EncodeError> {
+        let (start, text) = (part.start, &text[part.clone()]);
+        if matches!(bpe.kind, PreKind::Nemotron | PreKind::Soprano) {
+            let (text, alignment) = rewrite::<S>(bpe.kind, text.into(), alignment.part(part));
+            return self.cut(bpe, &text, 0, &alignment, local, sink);
+        }
+        self.cut(bpe, text, start, alignment, local, sink)
+    }
+
+    /// The pre-tokens of a text, that begins at byte `start` of what `alignment` is about.
+    fn cut<S: Sink>(
+        &self,
+        bpe: &Bpe,
+        text: &[u8],
+        start: usize,
+        alignment: &Alignment,
+        local: &mut Local,
+        sink: &mut S,
+    ) -> Result<(), EncodeError> {
         let mut result = Ok(());
-        bpe.split.split(&text, &mut |word: Range<usize>| {
+        bpe.split.split(text, &mut |word: Range<usize>| {
             if result.is_ok() {
-                let out = Out { sink: &mut *sink, alignment: &alignment, base: word.start, inserted: 0 };
+                let out = Out { sink: &mut *sink, alignment, base: start + word.start, inserted: 0 };
                 result = self.word(bpe, &text[word], local, out);
             }
         })?;
         result
+    }
+
+    /// A text with DNA in it.
+    fn dna<S: Sink>(
+        &self,
+        bpe: &Bpe,
+        dna: &Dna,
+        text: &[u8],
+        alignment: &Alignment,
+        local: &mut Local,
+        sink: &mut S,
+    ) -> Result<(), EncodeError> {
+        let mut result = Ok(());
+        dna.parts(text, &mut |part| {
+            if result.is_err() {
+                return;
+            }
+            let range = match part {
+                dna::Part::Token(id, place) => {
+                    return sink.push(id, if S::SPANS { alignment.original(place) } else { 0..0 });
+                }
+                dna::Part::Text(range) => range,
+            };
+            if !dna.auto_tags {
+                result = self.part(bpe, text, range, alignment, local, sink);
+                return;
+            }
+            let (part, alignment) = (&text[range.clone()], alignment.part(range));
+            let (part, alignment) = match dna::unspaced(part) {
+                None => (Cow::Borrowed(part), alignment),
+                Some(kept) => {
+                    let mut joined = Vec::with_capacity(part.len());
+                    let mut origin = Vec::new();
+                    for kept in kept {
+                        joined.extend_from_slice(&part[kept.clone()]);
+                        if S::SPANS {
+                            Extend::extend(&mut origin, kept.start as u32..kept.end as u32);
+                        }
+                    }
+                    (
+                        Cow::Owned(joined),
+                        if S::SPANS { alignment.then(origin, part.len()) } else { alignment },
+                    )
+                }
+            };
+            dna.untagged(&part, &mut |piece| {
+                if result.is_err() {
+                    return;
+                }
+                match piece {
+                    dna::Part::Token(id, place) => {
+                        sink.push(id, if S::SPANS { alignment.original(place) } else { 0..0 });
+                    }
+                    dna::Part::Text(range) => {
+                        result = self.part(bpe, &part, range, &alignment, local, sink);
+                    }
+                }
+            });
+        });
+        result
+    }
+
+    /// A text whose white space only separates.
+    fn whitespace<S: Sink>(
+        &self,
+        bpe: &Bpe,
+        lowercase: bool,
+        text: &[u8],
+        alignment: Alignment,
+        local: &mut Local,
+        sink: &mut S,
+    ) -> Result<(), EncodeError> {
+        let mut lowered = Vec::with_capacity(text.len());
+        let mut origin = Vec::new();
+        let mut parts = Vec::new();
+        let mut start = 0;
+        let mut at = 0;
+        while at < text.len() {
+            let (character, len) = unicode::decode(text, at);
+            if unicode::is_whitespace(character) {
+                parts.push(start..lowered.len());
+                unicode::encode(character, &mut lowered);
+                start = lowered.len();
+            } else {
+                unicode::encode(if lowercase { unicode::lower(character) } else { character }, &mut lowered);
+            }
+            if S::SPANS {
+                origin.resize(lowered.len(), at as u32);
+            }
+            at += len;
+        }
+        parts.push(start..lowered.len());
+        let alignment = if S::SPANS { alignment.then(origin, text.len()) } else { alignment };
+        parts.into_iter().try_for_each(|part| self.part(bpe, &lowered, part, &alignment, local, sink))
     }
 
     /// One pre-token of a vocabulary with a merges list.
@@ -183,7 +382,12 @@ impl Encoder<'_> {
                 }
                 space.extend_from_slice(&word[part.clone()]);
                 let inserted = space.len() - part.len();
-                let out = Out { sink: &mut *out.sink, alignment: out.alignment, base: out.base + part.start, inserted };
+                let out = Out {
+                    sink: &mut *out.sink,
+                    alignment: out.alignment,
+                    base: out.base + part.start,
+                    inserted,
+                };
                 if result.is_ok() {
                     result = self.whole_or_parts(bpe, whole_newlines, &space, local, out);
                 }
@@ -392,7 +596,7 @@ fn escape<'t, S: Sink>(text: &'t [u8], base: usize, prefix: &[u8], escape: bool)
 }
 
 /// `text` with each invalid byte as U+FFFD, which is how llama.cpp's byte-pair session sees it.
-fn repair<S: Sink>(text: Cow<'_, [u8]>, alignment: Alignment) -> (Cow<'_, [u8]>, Alignment) {
+pub(super) fn repair<S: Sink>(text: Cow<'_, [u8]>, alignment: Alignment) -> (Cow<'_, [u8]>, Alignment) {
     if std::str::from_utf8(&text).is_ok() {
         return (text, alignment);
     }

@@ -6,14 +6,24 @@
 
 mod bpe;
 mod decode;
+pub(crate) mod dna;
 mod error;
 pub(crate) mod llama;
 mod memo;
 mod partition;
+pub(crate) mod plamo;
 pub(crate) mod pre_tokenizer;
+pub(crate) mod rwkv;
 mod sink;
 mod specials;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod textbook;
 mod thread;
+pub(crate) mod unigram;
+pub(crate) mod wordpiece;
+pub(crate) mod tiktoken;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,13 +31,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use bpe::derive_merges;
 pub use decode::DecodeStream;
 pub use error::{DecodeError, EncodeError};
+pub use pre_tokenizer::SplitError;
 pub(crate) use sink::Sink;
 pub(crate) use specials::Specials;
 pub(crate) use thread::Local;
 
-use crate::vocabulary::{Vocabulary, attribute};
+use crate::vocabulary::{Alphabet, Builder, Vocabulary, attribute};
 use sink::{Count, WithOffsets};
 
 /// Text to ids and ids to text, for one model.
@@ -73,6 +85,8 @@ pub(crate) struct Recipe {
 pub(crate) enum Pipeline {
     /// llama.cpp's, for GGUF.
     Llama(llama::Recipe),
+    /// tiktoken's, for its rank files and for tekken.json.
+    Tiktoken(tiktoken::Recipe),
     /// Each byte is an id.
     Bytes,
 }
@@ -174,6 +188,25 @@ impl Tokenizer {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self { inner: Arc::new(Inner { number, vocabulary, specials, recipe }) }
+    }
+
+    /// A tokenizer whose ids are the bytes of the text: lossless, and no model's.
+    pub(crate) fn bytes() -> Result<Self, crate::VocabularyError> {
+        let mut builder = Builder::new(Alphabet::Text, 256, 256)?;
+        for byte in 0..=255 {
+            builder.push_key(&[byte], attribute::NORMAL)?;
+        }
+        let vocabulary = builder.finish(&std::array::from_fn(|byte| byte as u32))?;
+        let recipe = Recipe {
+            pipeline: Pipeline::Bytes,
+            special: SpecialTokens::default(),
+            eog: Vec::new(),
+            add_bos: false,
+            add_eos: false,
+            chat_templates: Vec::new(),
+            notes: Vec::new(),
+        };
+        Ok(Self::new(vocabulary, Specials::default(), recipe))
     }
 
     /// The ids of `text`.
@@ -410,6 +443,10 @@ impl Tokenizer {
         match &recipe.pipeline {
             Pipeline::Llama(recipe) => {
                 let encoder = llama::Encoder { recipe, vocabulary, specials };
+                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+            }
+            Pipeline::Tiktoken(recipe) => {
+                let encoder = tiktoken::Encoder { recipe, vocabulary, specials };
                 thread::with(*number, |local| encoder.encode(text, special, local, sink))
             }
             Pipeline::Bytes => {

@@ -102,6 +102,21 @@ impl Alignment {
         }
     }
 
+    /// That of a part of the rewritten text for itself.
+    pub(crate) fn part(&self, part: Range<usize>) -> Self {
+        match self {
+            Self::Identity(base) => Self::Identity(base + part.start),
+            Self::Rewritten { base, origin, len } => {
+                let end = origin.get(part.end).map_or(*len, |&origin| origin as usize);
+                Self::Rewritten {
+                    base: *base,
+                    origin: origin.get(part).unwrap_or_default().to_vec(),
+                    len: end,
+                }
+            }
+        }
+    }
+
     /// The place in the original of a range of the rewritten text.
     pub(crate) fn original(&self, span: Range<usize>) -> Range<usize> {
         match self {
@@ -111,5 +126,39 @@ impl Alignment {
                 at(span.start)..at(span.end)
             }
         }
+    }
+}
+
+/// Where each byte of a rewritten text came from, for rewritings that drop and gather characters: a start alone would not tell
+/// where the part that became a token ends.
+///
+/// Kept only for sinks that want spans: 8 bytes a byte of text.
+#[derive(Debug, Default)]
+pub(crate) struct Origins(Vec<(u32, u32)>);
+
+impl Origins {
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(crate) fn shrink_to(&mut self, len: usize) {
+        self.0.shrink_to(len);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The next `bytes` bytes of the rewritten text came from `place` of the original.
+    pub(crate) fn push(&mut self, place: Range<usize>, bytes: usize) {
+        self.0.resize(self.0.len() + bytes, (place.start as u32, place.end as u32));
+    }
+
+    /// The place in the original of a range of the rewritten text, which is not empty.
+    pub(crate) fn original(&self, span: Range<usize>) -> Range<usize> {
+        let start = self.0.get(span.start).map_or(0, |&(start, _)| start as usize);
+        let end =
+            span.end.checked_sub(1).and_then(|last| self.0.get(last)).map_or(start, |&(_, end)| end as usize);
+        start..end.max(start)
     }
 }

@@ -13,6 +13,23 @@ pub(crate) struct Local {
     pub(crate) ids: Vec<u32>,
     /// A word that had to be rewritten.
     pub(crate) word: Vec<u8>,
+    pub(crate) unigram: super::unigram::Scratch,
+    pub(crate) wordpiece: super::wordpiece::Scratch,
+    pub(crate) plamo: super::plamo::Scratch,
+}
+
+impl Local {
+    fn new() -> Self {
+        Self {
+            scratch: Scratch::default(),
+            memo: Memo::new(),
+            ids: Vec::new(),
+            word: Vec::new(),
+            unigram: super::unigram::Scratch::default(),
+            wordpiece: super::wordpiece::Scratch::default(),
+            plamo: super::plamo::Scratch::default(),
+        }
+    }
 }
 
 /// So many tokenizers keep their memo on a thread; the least recently used one gives way.
@@ -29,8 +46,7 @@ pub(crate) fn with<T>(owner: u64, work: impl FnOnce(&mut Local) -> T) -> T {
         let at = locals.iter().position(|(of, _)| *of == owner)?;
         Some(locals.remove(at).1)
     });
-    let mut local =
-        taken.unwrap_or_else(|| Box::new(Local { scratch: Scratch::default(), memo: Memo::new(), ids: Vec::new(), word: Vec::new() }));
+    let mut local = taken.unwrap_or_else(|| Box::new(Local::new()));
     let result = work(&mut local);
     LOCALS.with_borrow_mut(|locals| {
         if locals.len() >= MOST {

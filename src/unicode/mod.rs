@@ -10,6 +10,7 @@ mod generate;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -96,7 +97,7 @@ pub(crate) fn lower(cp: u32) -> u32 {
     match rows.binary_search_by(|&(first, last, ..)| order(first, last, cp)) {
         Ok(at) => {
             let (first, _, step, mapped) = rows[at];
-            if (cp - first) % u32::from(step) == 0 { mapped + (cp - first) } else { cp }
+            if (cp - first).is_multiple_of(u32::from(step)) { mapped + (cp - first) } else { cp }
         }
         Err(_) => cp,
     }
@@ -148,6 +149,34 @@ pub(crate) fn nfc(text: &[u8]) -> Cow<'_, [u8]> {
     }
     out.extend(run.nfc().collect::<String>().into_bytes());
     Cow::Owned(out)
+}
+
+/// Cuts `text` into parts, in order and without gaps, whose normalisation forms C one after the other are that of the whole: a
+/// part begins at a character that never combines with the one before.
+pub(crate) fn nfc_parts(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let starts = |pos: usize| {
+        let (cp, len) = decode(text, pos);
+        let begins = char::from_u32(cp).filter(|_| !is_inert(cp)).is_none_or(|c| {
+            unicode_normalization::char::canonical_combining_class(c) == 0
+                && unicode_normalization::is_nfc_quick(std::iter::once(c))
+                    == unicode_normalization::IsNormalized::Yes
+        });
+        (begins, len)
+    };
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let mut end = start + starts(start).1;
+        while end < text.len() {
+            let (begins, len) = starts(end);
+            if begins {
+                break;
+            }
+            end += len;
+        }
+        let part = start..end;
+        start = end;
+        (!part.is_empty()).then_some(part)
+    })
 }
 
 /// Decodes the character at `pos`: its code point and its length in bytes.

@@ -10,13 +10,20 @@
 //! vocabulary whose text is no word of that alphabet (`<｜end▁of▁sentence｜>`) is marked [`attribute::RAW`] and keeps its
 //! text as its key: the engine can never produce it, the special-token partition can.
 
+mod charsmap;
 mod index;
 mod pairs;
 mod table;
+mod trie;
 
+pub(crate) use charsmap::Charsmap;
+pub use charsmap::CharsmapError;
+#[cfg(test)]
+pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
 pub(crate) use pairs::{Pair, Pairs, Rank};
 pub(crate) use table::Table;
+pub(crate) use trie::{Node, Trie, Walker};
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -85,6 +92,12 @@ pub(crate) struct Vocabulary {
     /// One bit for each byte that stands right before a `▁` inside some symbol, the last byte of `▁` itself left out: where
     /// the bit is clear no merge reaches across.
     pub(crate) bridges: [u64; 4],
+    /// The pieces an engine matches against a text; empty where none does. What its keys are is the engine's affair.
+    pub(crate) trie: Trie,
+    /// Unigram: texts that the normalizer does not touch, not even their beginnings; their ids mean nothing.
+    pub(crate) prefixes: Trie,
+    /// Unigram: the normalizer's replacements.
+    pub(crate) charsmap: Charsmap,
 }
 
 /// `[start, start + len)` in the arena.
@@ -172,7 +185,7 @@ impl Vocabulary {
     /// The token whose text in the source is `text`.
     pub(crate) fn token_by_text(&self, text: &[u8]) -> Option<u32> {
         let found = match self.alphabet {
-            Alphabet::Text => self.index.find(self.keys(), text, Domain::Key),
+            Alphabet::Text => find_text(&self.index, self.keys(), text),
             Alphabet::ByteLevel => find_byte_level(&self.index, self.keys(), text),
         };
         found.filter(|&symbol| symbol < self.len)
@@ -271,6 +284,15 @@ impl Builder {
         self.enter(id, start, attributes & !attribute::RAW, Domain::Key)
     }
 
+    /// Adds the next id by its literal text, as a token that the engine can never produce, and that may have the text of one it
+    /// does produce.
+    pub(crate) fn push_raw(&mut self, text: &[u8], attributes: u16) -> Result<u32, VocabularyError> {
+        let id = self.next()?;
+        let start = self.arena.len();
+        self.arena.extend_from_slice(text);
+        self.enter(id, start, attributes | attribute::RAW, Domain::Raw)
+    }
+
     /// Adds the next id as one that names no token.
     pub(crate) fn push_hole(&mut self) -> Result<u32, VocabularyError> {
         let id = self.next()?;
@@ -292,7 +314,7 @@ impl Builder {
     /// The token with this text, as the source writes it, among those added so far.
     pub(crate) fn token_by_text(&self, text: &[u8]) -> Option<u32> {
         let found = match self.alphabet {
-            Alphabet::Text => self.index.find(self.keys(), text, Domain::Key),
+            Alphabet::Text => find_text(&self.index, self.keys(), text),
             Alphabet::ByteLevel => find_byte_level(&self.index, self.keys(), text),
         };
         found.filter(|&symbol| symbol < self.len())
@@ -342,6 +364,16 @@ impl Builder {
         Ok(())
     }
 
+    /// Adds the merge of two symbols into a third. Of equal pairs the first counts.
+    pub(crate) fn merge_symbols(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
+        self.pairs.insert(left, right, rank, merged);
+    }
+
+    /// The merges added so far.
+    pub(crate) fn pairs(&self) -> &Pairs {
+        &self.pairs
+    }
+
     /// Sets what `id` renders to. Every token whose piece is not set renders to its key.
     pub(crate) fn piece(&mut self, id: u32, piece: &[u8]) -> Result<(), VocabularyError> {
         self.fill_pieces();
@@ -357,7 +389,7 @@ impl Builder {
     }
 
     /// Ends the building. `bytes` maps each byte to the token that stands for it ([`NONE`] for none).
-    pub(crate) fn finish(mut self, bytes: [u32; 256]) -> Result<Vocabulary, VocabularyError> {
+    pub(crate) fn finish(mut self, bytes: &[u32; 256]) -> Result<Vocabulary, VocabularyError> {
         if self.attributes.is_empty() {
             return Err(VocabularyError::Empty);
         }
@@ -381,6 +413,9 @@ impl Builder {
             bytes: bytes.to_vec().into(),
             byte_symbols: byte_symbols.into(),
             bridges,
+            trie: Trie::default(),
+            prefixes: Trie::default(),
+            charsmap: Charsmap::default(),
         })
     }
 
@@ -394,7 +429,13 @@ impl Builder {
         if id >= MAX_SYMBOLS { Err(VocabularyError::TooLarge) } else { Ok(id) }
     }
 
-    fn enter(&mut self, id: u32, start: usize, attributes: u16, domain: Domain) -> Result<u32, VocabularyError> {
+    fn enter(
+        &mut self,
+        id: u32,
+        start: usize,
+        attributes: u16,
+        domain: Domain,
+    ) -> Result<u32, VocabularyError> {
         let end = u32::try_from(self.arena.len()).map_err(|_| VocabularyError::TooLarge)?;
         self.keys.push(end);
         self.attributes.push(attributes);
@@ -411,7 +452,7 @@ impl Builder {
     }
 
     /// The symbol for a text that a merge names, a new one if it is not known yet.
-    fn symbol_or_new(&mut self, key: &[u8]) -> Result<u32, VocabularyError> {
+    pub(crate) fn symbol_or_new(&mut self, key: &[u8]) -> Result<u32, VocabularyError> {
         if let Some(symbol) = self.index.find(self.keys(), key, Domain::Key) {
             return Ok(symbol);
         }
@@ -466,11 +507,12 @@ fn text(alphabet: Alphabet, attributes: u16, key: &[u8]) -> Option<Cow<'_, [u8]>
 
 fn find_byte_level(index: &Index, keys: Keys<'_>, text: &[u8]) -> Option<u32> {
     let mut key = Vec::with_capacity(text.len());
-    if decode_alphabet(text, &mut key) {
-        index.find(keys, &key, Domain::Key)
-    } else {
-        index.find(keys, text, Domain::Raw)
-    }
+    let found = if decode_alphabet(text, &mut key) { index.find(keys, &key, Domain::Key) } else { None };
+    found.or_else(|| index.find(keys, text, Domain::Raw))
+}
+
+fn find_text(index: &Index, keys: Keys<'_>, text: &[u8]) -> Option<u32> {
+    index.find(keys, text, Domain::Key).or_else(|| index.find(keys, text, Domain::Raw))
 }
 
 /// Appends the bytes that `text`, written in the GPT-2 byte alphabet, stands for; `false` when a character of it is not of

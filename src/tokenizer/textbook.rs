@@ -1,0 +1,548 @@
+//! The algorithms of llama.cpp's vocabularies as a book would write them, slow and short, against the engines: random
+//! vocabularies, random texts, invalid bytes included. Everything goes through a GGUF file, as it does for a user.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::{EncodeError, Special, Tokenizer};
+use crate::formats::FormatError;
+use crate::formats::gguf::{OnUnknownPre, load};
+use crate::gguf::{Gguf, GgufBuilder};
+use crate::unicode::{self, Category};
+use crate::vocabulary::charsmap_for_tests;
+
+/// A token as a file has it: text, score, type.
+type Token = (Vec<u8>, f32, i32);
+
+const NORMAL: i32 = 1;
+const CONTROL: i32 = 3;
+const USER_DEFINED: i32 = 4;
+const UNUSED: i32 = 5;
+const BYTE: i32 = 6;
+
+fn file(model: &str, tokens: &[Token]) -> GgufBuilder {
+    GgufBuilder::new()
+        .string("tokenizer.ggml.model", model)
+        .strings("tokenizer.ggml.tokens", tokens.iter().map(|(text, ..)| text))
+        .f32s("tokenizer.ggml.scores", tokens.iter().map(|&(_, score, _)| score))
+        .i32s("tokenizer.ggml.token_type", tokens.iter().map(|&(.., kind)| kind))
+}
+
+fn try_build(file: GgufBuilder) -> Result<Tokenizer, FormatError> {
+    load(&Gguf::parse(file.finish()).unwrap(), OnUnknownPre::Refuse)
+}
+
+fn build(file: GgufBuilder) -> Tokenizer {
+    try_build(file).unwrap()
+}
+
+/// Ids of the text twice, the second time with whatever was remembered of the first; they must not differ, nor from the ids that
+/// come with places, which must lie in the text and in order.
+fn encode(tokenizer: &Tokenizer, text: &[u8], special: Special) -> Vec<u32> {
+    let ids = tokenizer.encode_bytes(text, special).unwrap();
+    assert_eq!(tokenizer.encode_bytes(text, special).unwrap(), ids);
+    if let Ok(text) = std::str::from_utf8(text) {
+        let encoding = tokenizer.encode_with_offsets(text, special).unwrap();
+        assert_eq!(encoding.ids, ids);
+        let starts = encoding.offsets.iter().map(|range| range.start);
+        assert!(starts.is_sorted(), "{:?}", encoding.offsets);
+        assert!(encoding.offsets.iter().all(|range| range.start <= range.end && range.end <= text.len()));
+        assert_eq!(tokenizer.count(text, special).unwrap(), ids.len());
+    }
+    ids
+}
+
+/// Parts of texts and tokens, so short and few that they often meet.
+fn part() -> impl Strategy<Value = Vec<u8>> {
+    let parts: Vec<&[u8]> = vec![
+        b"a",
+        b"b",
+        b"ab",
+        b"A",
+        b" ",
+        b"  ",
+        b"!",
+        b"\n",
+        "▁".as_bytes(),
+        "é".as_bytes(),
+        "e\u{301}".as_bytes(),
+        "\u{301}".as_bytes(),
+        "漢".as_bytes(),
+        "각".as_bytes(),
+        "İ".as_bytes(),
+        "\u{200D}".as_bytes(),
+        "\u{FFFD}".as_bytes(),
+        "\u{FEFF}".as_bytes(),
+        b"\xFF",
+        b"\xE2",
+        b"\x96",
+        b"\xED\xA0\x80",
+    ];
+    // The first ones more often, so that words come about.
+    (0..parts.len() * 2).prop_map(move |i| parts[if i < parts.len() { i } else { i % 6 }].to_vec())
+}
+
+fn bytes(parts: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(part(), parts).prop_map(|parts| parts.concat())
+}
+
+fn score() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        (-8i8..3).prop_map(|score| f32::from(score) / 2.0),
+        -20f32..0.0,
+        Just(0.1),
+        Just(-1e-30),
+        Just(-1e20),
+    ]
+}
+
+/// Tokens with different texts, the first of them unknown.
+fn tokens(kinds: &'static [i32]) -> impl Strategy<Value = Vec<Token>> {
+    let kind = (0..kinds.len() * 4).prop_map(move |i| kinds.get(i).copied().unwrap_or(NORMAL));
+    prop::collection::vec((bytes(1..4), score(), kind), 0..40).prop_map(|tokens| {
+        let mut all: Vec<Token> = vec![(b"<unk>".to_vec(), 0.0, 2)];
+        for token in tokens {
+            if all.iter().all(|(text, ..)| *text != token.0) {
+                all.push(token);
+            }
+        }
+        all
+    })
+}
+
+/// The text cut at its user-defined tokens: each in turn, the longest first, takes all its places in what the ones before it left.
+fn fragments(tokens: &[Token], text: &[u8]) -> Vec<Result<u32, Vec<u8>>> {
+    let mut special: Vec<(u32, &[u8])> = (0..)
+        .zip(tokens)
+        .filter(|(_, (.., kind))| *kind == USER_DEFINED)
+        .map(|(id, (text, ..))| (id, &text[..]))
+        .collect();
+    special.sort_by_key(|(id, text)| (std::cmp::Reverse(text.len()), *id));
+    let mut fragments = vec![Err(text.to_vec())];
+    for (id, token) in special {
+        let mut next = Vec::new();
+        for fragment in fragments {
+            let Err(mut rest) = fragment else {
+                next.push(fragment);
+                continue;
+            };
+            while let Some(at) = rest.windows(token.len()).position(|window| window == token) {
+                next.push(Err(rest[..at].to_vec()));
+                next.push(Ok(id));
+                rest = rest[at + token.len()..].to_vec();
+            }
+            next.push(Err(rest));
+        }
+        fragments = next;
+    }
+    fragments.retain(|fragment| *fragment != Err(Vec::new()));
+    fragments
+}
+
+fn ids(tokens: &[Token], text: &[u8], raw: impl Fn(&[u8]) -> Vec<u32>) -> Vec<u32> {
+    let fragments = fragments(tokens, text).into_iter();
+    fragments.flat_map(|fragment| fragment.map_or_else(|text| raw(&text), |id| vec![id])).collect()
+}
+
+fn characters(text: &[u8]) -> Vec<u32> {
+    let mut at = 0;
+    std::iter::from_fn(|| {
+        let (character, len) = unicode::decode(text, at);
+        at += len;
+        (len > 0).then_some(character)
+    })
+    .collect()
+}
+
+fn utf8(characters: &[u32]) -> Vec<u8> {
+    let mut out = Vec::new();
+    characters.iter().for_each(|&character| unicode::encode(character, &mut out));
+    out
+}
+
+fn by_text(tokens: &[Token]) -> HashMap<&[u8], u32> {
+    tokens.iter().map(|(text, ..)| &text[..]).zip(0..).collect()
+}
+
+// ---- WordPiece
+
+fn wordpiece(tokens: &[Token], lowercase: bool, strip_accents: bool, text: &[u8]) -> Vec<u32> {
+    let mut words: Vec<Vec<u32>> = vec![Vec::new()];
+    for character in characters(text) {
+        let character = if strip_accents { unicode::nfd_first(character) } else { character };
+        let category = unicode::category(character);
+        if unicode::is_whitespace(character) {
+            words.push(Vec::new());
+            continue;
+        }
+        if character == 0 || character == 0xFFFD || category == Category::Control {
+            continue;
+        }
+        if strip_accents && category == Category::Mark {
+            continue;
+        }
+        let out = if lowercase { unicode::lower(character) } else { character };
+        let chinese = (0x4E00..=0x9FFF).contains(&character);
+        if category == Category::Punctuation || character < 0x7F && category == Category::Symbol || chinese {
+            words.push(vec![out]);
+            words.push(Vec::new());
+        } else {
+            words.last_mut().unwrap().push(out);
+        }
+    }
+    let by_text = by_text(tokens);
+    let mut ids = Vec::new();
+    for word in words.into_iter().filter(|word| !word.is_empty()) {
+        let word = [SPACE, &utf8(&word)].concat();
+        let before = ids.len();
+        let mut at = 0;
+        while at < word.len() {
+            match (at + 1..=word.len()).rev().find_map(|end| Some((end, *by_text.get(&word[at..end])?))) {
+                Some((end, id)) => {
+                    ids.push(id);
+                    at = end;
+                }
+                None => {
+                    ids.truncate(before);
+                    ids.push(0);
+                    break;
+                }
+            }
+        }
+    }
+    ids
+}
+
+const SPACE: &[u8] = "▁".as_bytes();
+
+// ---- Unigram
+
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    nfc: bool,
+    prefix: bool,
+    collapse: bool,
+    map: bool,
+}
+
+fn unigram(tokens: &[Token], rules: Rules, text: &[u8]) -> Vec<u32> {
+    let text = if rules.nfc { unicode::nfc(text).into_owned() } else { text.to_vec() };
+    let text = normalized(tokens, rules, &text);
+    let pieces: Vec<(u32, &Token)> =
+        (0..).zip(tokens).filter(|(_, t)| [NORMAL, USER_DEFINED, UNUSED].contains(&t.2)).collect();
+    let lowest = tokens.iter().filter(|t| t.2 == NORMAL).map(|t| t.1).fold(f32::MAX, f32::min);
+    let unknown_score = f64::from(lowest - 10.0);
+
+    let mut best = vec![(f64::MIN, 0, 0); text.len() + 1];
+    best[0].0 = 0.0;
+    let mut at = 0;
+    while at < text.len() {
+        let step = unicode::utf8_len(text[at]).min(text.len() - at);
+        let mut matching: Vec<_> = pieces.iter().filter(|(_, t)| text[at..].starts_with(&t.0)).collect();
+        matching.sort_by_key(|(_, t)| t.0.len());
+        let mut candidates: Vec<(usize, f64, u32)> = matching
+            .iter()
+            .map(|(id, t)| (t.0.len(), if t.2 == USER_DEFINED { 0.0 } else { f64::from(t.1) }, *id))
+            .collect();
+        if candidates.iter().all(|&(len, ..)| len != step) {
+            candidates.push((step, unknown_score, 0));
+        }
+        for (len, score, id) in candidates {
+            let sum = best[at].0 + score;
+            if sum > best[at + len].0 {
+                best[at + len] = (sum, at, id);
+            }
+        }
+        at += step;
+    }
+    let mut ids = Vec::new();
+    let mut end = text.len();
+    while end > 0 {
+        ids.push(best[end].2);
+        end = best[end].1;
+    }
+    ids.reverse();
+    ids.dedup_by(|b, a| *a == 0 && *b == 0);
+    ids
+}
+
+fn normalized(tokens: &[Token], rules: Rules, text: &[u8]) -> Vec<u8> {
+    let map: &[(&[u8], &[u8])] =
+        if rules.map { &[(b"ab", b""), (b"a", b"x"), ("é".as_bytes(), b"e ")] } else { &[] };
+    let mut out = Vec::new();
+    let (mut in_word, mut prefixed) = (false, false);
+    let mut at = 0;
+    while at < text.len() {
+        let rest = &text[at..];
+        let common = |token: &[u8]| token.iter().zip(rest).take_while(|(a, b)| a == b).count();
+        let user_defined =
+            tokens.iter().filter(|t| t.2 == USER_DEFINED).map(|t| common(&t.0)).max().unwrap_or(0);
+        let (replacement, len) = if user_defined > 0 {
+            (&rest[..user_defined], user_defined)
+        } else if let Some((from, to)) = map.iter().find(|(from, _)| rest.starts_with(from)) {
+            (*to, from.len())
+        } else {
+            match unicode::decode(rest, 0) {
+                (0xFFFD, 1) => ("\u{FFFD}".as_bytes(), 1),
+                (_, len) => (&rest[..len], len),
+            }
+        };
+        for &byte in replacement {
+            if byte != b' ' {
+                if !in_word {
+                    in_word = true;
+                    if rules.prefix && !prefixed || rules.collapse {
+                        out.extend_from_slice(SPACE);
+                        prefixed = true;
+                    }
+                }
+                out.push(byte);
+            } else {
+                in_word = false;
+                if !rules.collapse {
+                    out.extend_from_slice(SPACE);
+                }
+            }
+        }
+        at += len;
+    }
+    out
+}
+
+fn unigram_file(tokens: &[Token], rules: Rules) -> GgufBuilder {
+    let file = file("t5", tokens)
+        .u32("tokenizer.ggml.unknown_token_id", 0)
+        .bool("tokenizer.ggml.add_eos_token", false)
+        .bool("tokenizer.ggml.add_space_prefix", rules.prefix)
+        .bool("tokenizer.ggml.remove_extra_whitespaces", rules.collapse)
+        .bool("tokenizer.ggml.normalizer.nfc", rules.nfc);
+    if rules.map { file.u8s("tokenizer.ggml.precompiled_charsmap", charsmap_for_tests()) } else { file }
+}
+
+// ---- PLaMo
+
+fn byte_tokens() -> impl Iterator<Item = Token> {
+    (0..256).map(|byte| (format!("<0x{byte:02X}>").into_bytes(), 0.0, BYTE))
+}
+
+/// `tokens` without those for bytes, which have the ids from 1 to 256.
+fn plamo(tokens: &[Token], text: &[u32]) -> Vec<u32> {
+    let pieces: Vec<(u32, Vec<u32>, i64)> = (0..)
+        .zip(tokens)
+        .map(|(id, t)| (if id == 0 { 0 } else { id + 256 }, characters(&t.0), (f64::from(t.1) * 1e4).round()))
+        .filter(|&(.., q)| q > -2e7 && q < 2e9)
+        .map(|(id, piece, q)| (id, piece, q as i64))
+        .collect();
+    // The cost from each character to the end, and the first step of the cheapest way: a piece and its length.
+    let mut ways: Vec<(i64, Option<(u32, usize)>)> = vec![(0, None); text.len() + 1];
+    for at in (0..text.len()).rev() {
+        let mut matching: Vec<_> =
+            pieces.iter().filter(|(_, piece, _)| text[at..].starts_with(piece)).collect();
+        matching.sort_by_key(|(_, piece, _)| std::cmp::Reverse(piece.len()));
+        let mut best: Option<(i64, Option<(u32, usize)>)> = None;
+        for (id, piece, q) in matching {
+            let cost = ways[at + piece.len()].0 - q;
+            if best.is_none_or(|best| cost < best.0) {
+                best = Some((cost, Some((*id, piece.len()))));
+            }
+        }
+        let cost = ways[at + 1].0 + 10_000_000;
+        if best.is_none_or(|best| cost < best.0) {
+            best = Some((cost, None));
+        }
+        ways[at] = best.unwrap();
+    }
+    let mut ids = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        match ways[at].1 {
+            Some((id, len)) => {
+                ids.push(id);
+                at += len;
+            }
+            None => {
+                ids.extend(utf8(&text[at..=at]).iter().map(|&byte| u32::from(byte) + 1));
+                at += 1;
+            }
+        }
+    }
+    ids
+}
+
+fn plamo3(tokens: &[Token], text: &[u32]) -> Vec<u32> {
+    let mark: Vec<u32> = "<|plamo:".chars().map(u32::from).collect();
+    let mut cuts = vec![false; text.len() + 1];
+    let mut at = 0;
+    while at < text.len() {
+        let mut end = at + mark.len();
+        if text[at..].starts_with(&mark) {
+            let body =
+                |&c: &u32| c != u32::from(b'|') && !unicode::is_whitespace(c) && !(0x1C..=0x1F).contains(&c);
+            end += text[end..].iter().take(64).take_while(|c| body(c)).count();
+            if text[end..].starts_with(&[u32::from(b'|'), u32::from(b'>')]) {
+                (cuts[at], cuts[end + 2]) = (true, true);
+                at = end + 2;
+                continue;
+            }
+        }
+        at += 1;
+    }
+    let marks = cuts.clone();
+    let mut at = 0;
+    while at < text.len() {
+        let mut end = at + 1;
+        while end < text.len() && text[end] == text[at] && !marks[end] {
+            end += 1;
+        }
+        let space = text[at] == u32::from(b' ');
+        if end - at >= 4 && text[at] != u32::from(b'\n') || space && end - at >= 2 {
+            (cuts[at], cuts[end]) = (true, true);
+        }
+        at = end;
+    }
+    let mut ids = Vec::new();
+    let mut segment = Vec::new();
+    for (i, &character) in text.iter().enumerate() {
+        if cuts[i] {
+            ids.extend(plamo(tokens, &std::mem::take(&mut segment)));
+        }
+        if character == 0xEE00 {
+            ids.extend(plamo(tokens, &std::mem::take(&mut segment)));
+        } else {
+            segment.push(character);
+        }
+    }
+    ids.extend(plamo(tokens, &segment));
+    ids
+}
+
+fn plamo_file(model: &str, tokens: &[Token]) -> GgufBuilder {
+    let mut all = vec![tokens[0].clone()];
+    all.extend(byte_tokens());
+    all.extend_from_slice(&tokens[1..]);
+    file(model, &all)
+}
+
+// ---- RWKV
+
+fn rwkv(tokens: &[Token], text: &[u8]) -> Vec<u32> {
+    let mut ids = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        let matching = (0..).zip(tokens).filter(|(_, t)| text[at..].starts_with(&t.0));
+        let longest = matching.max_by_key(|(_, t)| t.0.len());
+        ids.push(longest.as_ref().map_or(u32::MAX, |&(id, _)| id));
+        at += longest.map_or(1, |(_, t)| t.0.len());
+    }
+    ids
+}
+
+/// As in the files: everything that is not printable ASCII as `\xHH`.
+fn escaped(tokens: &[Token]) -> Vec<Token> {
+    let byte = |&byte: &u8| match byte {
+        b'\n' => "\\n".into(),
+        b'\\' => "\\\\".into(),
+        0x20..=0x7E => char::from(byte).to_string(),
+        _ => format!("\\x{byte:02x}"),
+    };
+    tokens
+        .iter()
+        .map(|(text, score, kind)| (text.iter().map(byte).collect::<String>().into(), *score, *kind))
+        .collect()
+}
+
+// ---- DNA
+
+#[test]
+fn spaced_dna_is_what_the_pattern_finds() {
+    let pattern =
+        fancy_regex::Regex::new("(?<![A-Za-z])[ACGT]{1,5}(?:[ \\t]+[ACGT]{1,5}){5,}(?![A-Za-z])").unwrap();
+    let joined = |text: &str| {
+        let blank = |c: char| matches!(c, ' ' | '\t');
+        let whole = |found: &fancy_regex::Captures<'_, str>| {
+            let found = &found[0];
+            let bases = found.replace(blank, "");
+            if bases.len() >= 12 { bases } else { found.to_owned() }
+        };
+        pattern.replace_all(text, whole).into_owned()
+    };
+    proptest!(ProptestConfig::with_cases(2000), |(parts in prop::collection::vec("[ACGT]{1,6}[ \t]{0,2}|[ACGT]{2,5} |x|é| |N", 0..24))| {
+        let text = parts.concat();
+        let kept = super::dna::unspaced(text.as_bytes());
+        let kept = kept.map_or(text.clone(), |kept| kept.into_iter().map(|range| &text[range]).collect());
+        prop_assert_eq!(kept, joined(&text));
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn wordpiece_is_greedy(
+        tokens in tokens(&[CONTROL, UNUSED]),
+        texts in prop::collection::vec(bytes(0..24), 1..4),
+        lowercase: bool,
+        strip_accents: bool,
+    ) {
+        let mut tokens = tokens;
+        for i in 1..tokens.len() / 2 {
+            tokens[i].0.splice(..0, SPACE.iter().copied());
+        }
+        tokens.sort_by(|a, b| a.0.cmp(&b.0));
+        tokens.dedup_by(|b, a| a.0 == b.0);
+        let unk = tokens.iter().position(|t| t.0 == b"<unk>").unwrap();
+        tokens.swap(0, unk);
+        let file = file("bert", &tokens)
+            .u32("tokenizer.ggml.unknown_token_id", 0)
+            .bool("tokenizer.ggml.normalizer.lowercase", lowercase)
+            .bool("tokenizer.ggml.normalizer.strip_accents", strip_accents);
+        let tokenizer = build(file);
+        for text in texts {
+            prop_assert_eq!(
+                encode(&tokenizer, &text, Special::Ignore),
+                wordpiece(&tokens, lowercase, strip_accents, &text)
+            );
+        }
+    }
+
+    #[test]
+    fn unigram_is_the_best_path(
+        tokens in tokens(&[CONTROL, UNUSED, USER_DEFINED]),
+        texts in prop::collection::vec(bytes(0..24), 1..4),
+        (nfc, prefix, collapse, map) in any::<(bool, bool, bool, bool)>(),
+    ) {
+        let rules = Rules { nfc, prefix, collapse, map };
+        let tokenizer = build(unigram_file(&tokens, rules));
+        for text in texts {
+            prop_assert_eq!(
+                encode(&tokenizer, &text, Special::Ignore),
+                ids(&tokens, &text, |text| unigram(&tokens, rules, text))
+            );
+        }
+    }
+
+    #[test]
+    fn plamo_is_the_cheapest_path(tokens in tokens(&[CONTROL, UNUSED]), texts in prop::collection::vec(bytes(0..24), 1..4)) {
+        // Tokens that differ in invalid bytes only are the same characters; which of them counts is not defined.
+        let mut tokens = tokens;
+        tokens.retain(|t| unicode::repair(&t.0) == t.0);
+        let two = build(plamo_file("plamo2", &tokens));
+        let three = build(plamo_file("plamo3", &tokens));
+        for text in texts {
+            let text = [&text[..], "<|plamo:a|>\u{EE00}".as_bytes(), &text[..]].concat();
+            let characters = characters(&text);
+            let bare = characters.strip_prefix(&[0xFEFF]).unwrap_or(&characters);
+            prop_assert_eq!(encode(&two, &text, Special::Ignore), plamo(&tokens, bare));
+            prop_assert_eq!(encode(&three, &text, Special::Ignore), plamo3(&tokens, &characters));
+        }
+    }
+
+    #[test]
+    fn rwkv_takes_the_longest_token(tokens in tokens(&[CONTROL]), texts in prop::collection::vec(bytes(0..24), 1..4)) {
+        let tokenizer = build(file("rwkv", &escaped(&tokens)));
+        for text in texts {
+            prop_assert_eq!(encode(&tokenizer, &text, Special::Ignore), rwkv(&tokens, &text));
+        }
+    }
+}
