@@ -21,7 +21,7 @@ use crate::strategy::{Search, Strategy};
 /// ```
 /// use anytok::{Resolver, Special};
 ///
-/// let found = Resolver::default().resolve("testdata/gguf/tiny-bpe.gguf")?;
+/// let found = Resolver::default().resolve("testdata/models/llama-bpe.gguf")?;
 /// let ids = found.tokenizer().encode("Hello, world!", Special::Ignore)?;
 /// assert_eq!(found.tokenizer().decode(&ids, anytok::SpecialText::Skip)?, "Hello, world!");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
