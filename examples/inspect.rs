@@ -41,7 +41,10 @@ fn print(evidence: &Evidence) {
         row("damage", with_sources(error));
     }
     if let Some(gguf) = evidence.gguf() {
-        row("GGUF", format_args!("version {}, {} keys, {} tensors", gguf.version(), gguf.len(), gguf.tensor_count()));
+        row(
+            "GGUF",
+            format_args!("version {}, {} keys, {} tensors", gguf.version(), gguf.len(), gguf.tensor_count()),
+        );
         for key in ["general.name", "tokenizer.ggml.model", "tokenizer.ggml.pre"] {
             row(key, gguf.str(key).unwrap_or("(none)"));
         }
@@ -58,7 +61,8 @@ fn print(evidence: &Evidence) {
         row(role, id);
     }
     for repository in evidence.repositories() {
-        row("repository", repository);
+        let at = repository.revision.as_deref().map_or(String::new(), |revision| format!(" at {revision}"));
+        row("repository", format_args!("{}{at} ({}: {})", repository.id, repository.kind, repository.source));
     }
     for directory in evidence.directories() {
         row("directory", directory.display());

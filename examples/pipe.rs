@@ -107,7 +107,8 @@ impl<'t> Answers<'t> {
     fn write(&mut self, line: &[u8], output: &mut impl Write) -> Result<(), Box<dyn Error>> {
         match self.direction {
             Direction::Encode(special) => {
-                let Text(text) = serde_json::from_slice(line).map_err(|error| expected("a JSON string", &error))?;
+                let Text(text) =
+                    serde_json::from_slice(line).map_err(|error| expected("a JSON string", &error))?;
                 self.ids.clear();
                 self.tokenizer.encode_into(&text, special, &mut self.ids)?;
                 let ids = self.ids.iter().map(|&id| if id == u32::MAX { -1 } else { i64::from(id) });
@@ -118,7 +119,8 @@ impl<'t> Answers<'t> {
                     serde_json::from_slice(line).map_err(|error| expected("a JSON array of ids", &error))?;
                 self.text.clear();
                 self.tokenizer.decode_into(&ids, special, &mut self.text)?;
-                serde_json::to_writer(output, &String::from_utf8_lossy(&self.text)).map_err(io::Error::from)?;
+                serde_json::to_writer(output, &String::from_utf8_lossy(&self.text))
+                    .map_err(io::Error::from)?;
             }
         }
         Ok(())

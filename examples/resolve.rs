@@ -12,7 +12,8 @@ use std::process::ExitCode;
 use anytok::{Progress, Resolver, Special};
 use indicatif::{ProgressBar, ProgressStyle};
 
-const USAGE: &str = "usage: resolve [--offline] [--strict] [--repo OWNER/NAME] [--revision REVISION] MODEL [TEXT]";
+const USAGE: &str =
+    "usage: resolve [--offline] [--strict] [--repo OWNER/NAME] [--revision REVISION] MODEL [TEXT]";
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
@@ -73,7 +74,9 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 
 /// Draws downloads on standard error, if that is a terminal.
 fn progress_bar() -> Result<impl Fn(&Progress<'_>) -> ControlFlow<()> + Send + Sync, Box<dyn Error>> {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}")?;
+    let style = ProgressStyle::with_template(
+        "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}",
+    )?;
     let bar = ProgressBar::no_length().with_style(style);
     Ok(move |progress: &Progress<'_>| {
         if progress.received == 0 {

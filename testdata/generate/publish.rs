@@ -32,7 +32,7 @@ pub(crate) fn files(text: &str) -> BTreeMap<String, Vec<u8>> {
     files.add("models/no-tokenizer.gguf", none.finish());
 
     let whole = llama_bpe.finish();
-    let token = token_at(&whole, 300);
+    let token = token_at(&whole, 600);
     // Four of the eight bytes of a length.
     files.add("damaged/truncated.gguf", whole[..token + 4].to_vec());
     let mut longer = whole;
