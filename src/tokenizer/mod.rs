@@ -444,9 +444,7 @@ impl Tokenizer {
 
     /// Whether tables and recipe are all there is to this tokenizer, so that an image can hold it.
     pub(crate) fn has_image(&self) -> bool {
-        match self.inner.recipe.pipeline {
-            Pipeline::Llama(_) | Pipeline::Tiktoken(_) | Pipeline::Bytes => true,
-        }
+        !matches!(self.inner.recipe.pipeline, Pipeline::Crate(_))
     }
 
     pub(crate) fn recipe(&self) -> &Recipe {
