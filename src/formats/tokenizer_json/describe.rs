@@ -3,11 +3,14 @@
 //! Covered means covered exactly: a field or a component that an engine does not model is a reason to send the whole file through the
 //! `tokenizers` crate. A type that is unknown there too is an error that names it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::formats::FormatError;
 use crate::tokenizer::pipeline::{First, Frame, Normalizer, NormalizerBert, PreTokenizer, Prepend, Renderer};
+use crate::vocabulary::Charsmap;
 use crate::tokenizer::pre_tokenizer::{PatternSplit, Split, from_pattern, from_patterns};
 
 /// Why a description does not go to the engines here.
@@ -189,11 +192,15 @@ enum Pattern<'v> {
     Regex(&'v str),
 }
 
-pub(super) fn normalizers(section: &Section) -> Covered<Vec<Normalizer>> {
-    section.components()?.iter().map(normalizer).collect()
+/// What happens to a text first, and the charsmap if some of it needs one.
+pub(super) fn normalizers(section: &Section) -> Covered<(Vec<Normalizer>, Charsmap)> {
+    let mut charsmap = Charsmap::default();
+    let components = section.components()?;
+    let normalizers = components.iter().map(|component| normalizer(component, &mut charsmap)).collect::<Covered<_>>()?;
+    Ok((normalizers, charsmap))
 }
 
-fn normalizer(component: &Component<'_>) -> Covered<Normalizer> {
+fn normalizer(component: &Component<'_>, charsmap: &mut Charsmap) -> Covered<Normalizer> {
     let plain = |normalizer| component.only(&[]).map(|()| normalizer);
     match component.kind {
         "NFC" => plain(Normalizer::Nfc),
@@ -216,8 +223,23 @@ fn normalizer(component: &Component<'_>) -> Covered<Normalizer> {
                 Pattern::Text(pattern) if !pattern.is_empty() => {
                     Ok(Normalizer::Replace { pattern: pattern.to_owned(), content: component.text("content")?.to_owned() })
                 }
+                Pattern::Regex(" {2,}") => Ok(Normalizer::SpaceRuns(component.text("content")?.to_owned())),
                 _ => Err(component.foreign("pattern")),
             }
+        }
+        "Precompiled" => {
+            component.only(&["precompiled_charsmap"])?;
+            let bytes = BASE64.decode(component.text("precompiled_charsmap")?).map_err(|_| component.foreign("precompiled_charsmap"))?;
+            let parsed = Charsmap::parse(&bytes).map_err(|error| component.foreign(&error.to_string()))?;
+            // The library reads an array of whole units and takes all that follows for text.
+            let units = parsed.parts().0.len() * 4;
+            let whole = bytes.first_chunk().is_some_and(|length| u32::from_le_bytes(*length) as usize == units);
+            if !whole || std::str::from_utf8(parsed.parts().1).is_err() || !charsmap.is_empty() {
+                return Err(component.foreign("precompiled_charsmap"));
+            }
+            let plain = parsed.plain_ascii();
+            *charsmap = parsed;
+            Ok(Normalizer::Precompiled { plain })
         }
         "BertNormalizer" => {
             component.only(&["clean_text", "handle_chinese_chars", "strip_accents", "lowercase"])?;
@@ -246,7 +268,11 @@ pub(super) fn pre_tokenizer(section: &Section, no_spaces: bool) -> Covered<PreTo
     let [before @ .., last] = components.as_slice() else { return Ok(PreTokenizer::None) };
     match last.kind {
         "BertPreTokenizer" if before.is_empty() => last.only(&[]).map(|()| PreTokenizer::Bert),
-        "Metaspace" if before.is_empty() => metaspace(last),
+        "Metaspace" if before.is_empty() => metaspace(last, false),
+        "Metaspace" if before.len() == 1 && before[0].kind == "WhitespaceSplit" => {
+            before[0].only(&[])?;
+            metaspace(last, true)
+        }
         "ByteLevel" => {
             last.only(&["add_prefix_space", "trim_offsets", "use_regex"])?;
             // Where the ids' offsets are concerned, white space stays: whether to trim it is not asked.
@@ -325,9 +351,9 @@ fn splits(components: &[Component<'_>]) -> Covered<Vec<Split>> {
     Ok(patterns.into_iter().map(|(_, split)| split).collect())
 }
 
-fn metaspace(component: &Component<'_>) -> Covered<PreTokenizer> {
+fn metaspace(component: &Component<'_>, words: bool) -> Covered<PreTokenizer> {
     let (replacement, prepend) = metaspace_fields(component)?;
-    Ok(PreTokenizer::Metaspace { replacement, prepend, split: component.bool_or("split", true)? })
+    Ok(PreTokenizer::Metaspace { replacement, prepend, split: component.bool_or("split", true)?, words })
 }
 
 fn metaspace_fields(component: &Component<'_>) -> Covered<(char, Prepend)> {

@@ -21,7 +21,7 @@ use crate::tokenizer::pipeline::{
 };
 use crate::tokenizer::{self, Pipeline, Specials, Tokenizer};
 use crate::vocabulary::{
-    Alphabet, Builder, MAX_SYMBOLS, NONE, NotAToken, Rank, Vocabulary, VocabularyError, attribute, decode_alphabet,
+    Alphabet, Builder, Charsmap, MAX_SYMBOLS, NONE, NotAToken, Rank, Trie, Vocabulary, VocabularyError, attribute, decode_alphabet,
 };
 
 /// The tokenizer that a `tokenizer.json` describes. `side` adds what the file does not say: roles of special tokens, EOG ids, chat
@@ -184,7 +184,7 @@ fn foreign(reason: impl Into<String>) -> Foreign {
 
 impl Description<'_> {
     fn native(&self) -> Result<Built, Refusal> {
-        let normalizers = describe::normalizers(&self.normalizer)?;
+        let (normalizers, charsmap) = describe::normalizers(&self.normalizer)?;
         let no_spaces = describe::leave_no_spaces(&normalizers);
         let pre_tokenizer = describe::pre_tokenizer(&self.pre_tokenizer, no_spaces)?;
         let frame = describe::frame(&self.post_processor)?;
@@ -197,9 +197,8 @@ impl Description<'_> {
         }
         let alphabet = match (self.model.kind.as_deref(), &pre_tokenizer) {
             (Some("BPE"), PreTokenizer::Splits { .. }) => Alphabet::ByteLevel,
-            (Some("BPE"), PreTokenizer::None | PreTokenizer::Metaspace { .. }) | (Some("WordPiece"), PreTokenizer::Bert) => {
-                Alphabet::Text
-            }
+            (Some("BPE" | "Unigram"), PreTokenizer::None | PreTokenizer::Metaspace { .. })
+            | (Some("WordPiece"), PreTokenizer::Bert) => Alphabet::Text,
             (kind, _) => {
                 let kind = kind.unwrap_or("no type");
                 return Err(foreign(format!("model ({kind}) behind this pre-tokenizer")).into());
@@ -207,25 +206,29 @@ impl Description<'_> {
         };
         let mut vocabulary = self.vocabulary(entries, alphabet)?;
         let own = vocabulary.len();
-        let added = self.added_tokens(&mut vocabulary, &normalizers)?;
+        let added = self.added_tokens(&mut vocabulary, &normalizers, &charsmap)?;
         if rendering.renderer.first != First::Piece && !added.rewritten.is_empty() {
             return Err(foreign("a decoder that tells the first token, and added tokens that are normalized").into());
         }
         if matches!(pre_tokenizer, PreTokenizer::Metaspace { prepend: Prepend::First, .. })
-            && added.normalized
-            && !normalizers.is_empty()
+            && (added.normalized && !normalizers.is_empty() || !normalizers.iter().all(keeps_start))
         {
-            return Err(foreign("prepend_scheme `first` with normalizers and added tokens that are normalized").into());
+            return Err(foreign("prepend_scheme `first` behind normalizers that move where a text begins").into());
         }
         let mut bytes = [NONE; 256];
         let (model, unk) = match (self.model.kind.as_deref(), alphabet) {
             (Some("WordPiece"), _) => self.word_piece(&vocabulary, entries)?,
+            (Some("Unigram"), _) => self.unigram(&mut vocabulary, entries, &mut bytes)?,
             (_, Alphabet::ByteLevel) => (self.byte_level(&mut vocabulary, own)?, None),
             _ => self.characters(&mut vocabulary, &mut bytes)?,
         };
         render(&mut vocabulary, &rendering, &added.rewritten).map_err(|source| self.unfit(source))?;
         let specials = Specials::new(added.patterns.iter().map(|(id, text)| (*id, Cow::Borrowed(text.as_bytes()))));
-        let vocabulary = vocabulary.finish(&bytes).map_err(|source| self.unfit(source))?;
+        let mut vocabulary = vocabulary.finish(&bytes).map_err(|source| self.unfit(source))?;
+        vocabulary.charsmap = charsmap;
+        if let Model::Unigram { .. } = model {
+            vocabulary.trie = Trie::new(entries.iter().map(|(text, id)| (id, text))).map_err(|source| self.unfit(source))?;
+        }
         let recipe = Recipe {
             normalizers,
             pre_tokenizer,
@@ -282,7 +285,12 @@ impl Description<'_> {
 
     /// Gives the added tokens their ids and flags, as `tokenizers` does: a token of the model keeps its id, any other gets the next free
     /// one, whatever the file says.
-    fn added_tokens(&self, builder: &mut Builder, normalizers: &[Normalizer]) -> Result<Added, Refusal> {
+    fn added_tokens(
+        &self,
+        builder: &mut Builder,
+        normalizers: &[Normalizer],
+        charsmap: &Charsmap,
+    ) -> Result<Added, Refusal> {
         let mut added = Added::default();
         let tokens = self.model.vocab.as_ref().map_or(0, Entries::len);
         let holes = builder.len() as usize != tokens;
@@ -317,7 +325,8 @@ impl Description<'_> {
             let mut pattern = Cow::Borrowed(content);
             if token.normalized {
                 for normalizer in normalizers {
-                    if let Some(next) = normalizer.apply(&pattern, None) {
+                    let next = normalizer.apply(&pattern, charsmap, None);
+                    if let Some(next) = next.map_err(|error| foreign(format!("the added token {content:?}: {error}")))? {
                         pattern = Cow::Owned(next);
                     }
                 }
@@ -361,6 +370,33 @@ impl Description<'_> {
             return Err(foreign("max_input_chars_per_word and tokens beyond all measure").into());
         }
         Ok((Model::WordPiece { unk, prefix: prefix.clone(), max_chars, longest }, Some(unk)))
+    }
+
+    fn unigram(
+        &self,
+        builder: &mut Builder,
+        entries: &Entries,
+        bytes: &mut [u32; 256],
+    ) -> Result<(Model, Option<u32>), Refusal> {
+        let scores = &entries.scores;
+        // Scores come from SentencePiece, which has them in single precision; others would be rounded here.
+        let narrow = |&score: &f64| score.is_finite() && f64::from(score as f32) == score;
+        if scores.len() != entries.len() || !scores.iter().all(narrow) {
+            return Err(foreign("model (scores beyond single precision)").into());
+        }
+        if entries.iter().any(|(text, _)| text.is_empty()) {
+            return Err(foreign("model (an empty token)").into());
+        }
+        let unk = self.model.unk_id.filter(|&id| id < entries.len() as u64);
+        let Some(unk) = unk.and_then(|id| u32::try_from(id).ok()) else {
+            return Err(foreign("model (no unk_id that is a token)").into());
+        };
+        let unk_score = scores.iter().copied().fold(f64::INFINITY, f64::min) - UNK_PENALTY;
+        let mut table: Vec<f32> = scores.iter().map(|&score| score as f32).collect();
+        table.resize(builder.len() as usize, 0.0);
+        builder.scores(table).map_err(|source| self.unfit(source))?;
+        byte_tokens(builder, bytes);
+        Ok((Model::Unigram { unk, unk_score, byte_fallback: self.model.byte_fallback }, Some(unk)))
     }
 
     /// What all byte-pair models here must be.
@@ -434,9 +470,7 @@ impl Description<'_> {
         self.plain_bpe()?;
         let model = &self.model;
         let unk = model.unk_token.as_ref().and_then(|unk| builder.token(unk.as_bytes()));
-        for (byte, id) in bytes.iter_mut().enumerate() {
-            *id = builder.token(format!("<0x{byte:02X}>").as_bytes()).unwrap_or(NONE);
-        }
+        byte_tokens(builder, bytes);
         let all_bytes = (0..=0xF4).filter(|byte| !matches!(byte, 0xC0 | 0xC1)).all(|byte| bytes[byte] != NONE);
         let unknown = match (model.byte_fallback, unk) {
             (true, _) if all_bytes => Unknown::Bytes,
@@ -510,7 +544,7 @@ impl Description<'_> {
         // Texts and ids that are not one to one, or added tokens that the library decodes from another text, are left to it.
         let one_to_one = listed == tokens.len() && tokenizers::Model::get_vocab(inner.get_model()).len() == entries;
         let plain = added.values().all(|token| !token.normalized)
-            || describe::normalizers(&self.normalizer).is_ok_and(|normalizers| normalizers.is_empty());
+            || describe::normalizers(&self.normalizer).is_ok_and(|(normalizers, _)| normalizers.is_empty());
         let rendering = describe::decoder(&self.decoder).ok().filter(|_| one_to_one && plain);
         if let Some(rendering) = &rendering {
             render(&mut builder, rendering, &[]).map_err(unfit)?;
@@ -603,11 +637,31 @@ fn render(builder: &mut Builder, rendering: &Rendering, rewritten: &[(u32, Strin
     Ok(())
 }
 
+/// Whether what begins a text still begins it, to the library's mind, once it is normalized.
+fn keeps_start(normalizer: &Normalizer) -> bool {
+    match normalizer {
+        Normalizer::Nfc | Normalizer::Nfd | Normalizer::Nfkc | Normalizer::Nfkd => true,
+        Normalizer::Lowercase | Normalizer::Prepend(_) => true,
+        Normalizer::Replace { pattern, content } => pattern.chars().count() == 1 && !content.is_empty(),
+        _ => false,
+    }
+}
+
+/// Finds the tokens that stand for a byte each.
+fn byte_tokens(builder: &Builder, bytes: &mut [u32; 256]) {
+    for (byte, id) in bytes.iter_mut().enumerate() {
+        *id = builder.token(format!("<0x{byte:02X}>").as_bytes()).unwrap_or(NONE);
+    }
+}
+
 /// The byte that a token such as `<0x0A>` stands for, by the library's own test: it lets `<0x+A>` pass.
 fn byte_of(text: &str) -> Option<u8> {
     let digits = text.strip_prefix("<0x")?.strip_suffix('>')?;
     if digits.len() == 2 { u8::from_str_radix(digits, 16).ok() } else { None }
 }
+
+/// What a character that no token covers costs beyond the least likely token.
+const UNK_PENALTY: f64 = 10.0;
 
 const MODELS: &[&str] = &["BPE", "Unigram", "WordLevel", "WordPiece"];
 

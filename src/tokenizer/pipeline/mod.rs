@@ -57,7 +57,13 @@ pub(crate) enum PreTokenizer {
         splits: Vec<Split>,
     },
     /// Spaces become `replacement`, which begins a word.
-    Metaspace { replacement: char, prepend: Prepend, split: bool },
+    Metaspace {
+        replacement: char,
+        prepend: Prepend,
+        split: bool,
+        /// White space is dropped first; what it parts is rewritten on its own.
+        words: bool,
+    },
     /// White space is dropped, each punctuation character is a word.
     Bert,
 }
@@ -69,6 +75,16 @@ pub(crate) enum Prepend {
     /// Where the text begins, not behind an added token.
     First,
     Never,
+}
+
+impl Prepend {
+    fn applies(self, begins: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::First => begins,
+            Self::Never => false,
+        }
+    }
 }
 
 /// How a word becomes ids.
@@ -95,6 +111,14 @@ pub(crate) enum Model {
         max_chars: u32,
         /// Bytes of the longest token.
         longest: u32,
+    },
+    /// Of all ways to cut a word into tokens, the one whose scores add up to the most.
+    Unigram {
+        unk: u32,
+        /// What a character costs that no token covers.
+        unk_score: f64,
+        /// What no token covers becomes its bytes, if each has a token.
+        byte_fallback: bool,
     },
 }
 
@@ -174,7 +198,7 @@ impl Encoder<'_> {
     fn piece<S: Sink>(&self, text: &str, span: Range<usize>, work: &mut Work<'_, S>) -> Result<(), EncodeError> {
         let alignment = Alignment::identity(span.start);
         let begins = span.start == 0;
-        let (text, alignment) = normalize::<S>(&self.recipe.normalizers, &text[span], alignment);
+        let (text, alignment) = normalize::<S>(&self.recipe.normalizers, &self.vocabulary.charsmap, &text[span], alignment)?;
         if !self.recipe.added_normalized {
             return if text.is_empty() { Ok(()) } else { self.words(&text, 0, &alignment, begins, work) };
         }
@@ -210,23 +234,18 @@ impl Encoder<'_> {
                 }
                 self.splits(splits, text, At { alignment, base }, work)
             }
-            &PreTokenizer::Metaspace { replacement, prepend, split } => {
-                let prepends = match prepend {
-                    Prepend::Always => true,
-                    Prepend::First => begins,
-                    Prepend::Never => false,
-                };
-                // What begins with a space begins with the replacement once that is in its place.
-                let prefix = Some(replacement).filter(|_| prepends && !text.starts_with([' ', replacement]));
-                let (text, alignment) = rewritten::<S>(text, base, alignment, prefix, Some(replacement));
-                if !split {
-                    return self.word(&text, At { alignment: &alignment, base: 0 }, work);
-                }
+            &PreTokenizer::Metaspace { replacement, prepend, split, words: false } => {
+                self.metaspace(text, At { alignment, base }, replacement, prepend.applies(begins), split, work)
+            }
+            &PreTokenizer::Metaspace { replacement, prepend, split, words: true } => {
                 let mut start = 0;
-                let starts = text.match_indices(replacement).map(|(at, _)| at);
-                for at in starts.filter(|&at| at > 0).chain([text.len()]) {
-                    self.word(&text[start..at], At { alignment: &alignment, base: start }, work)?;
-                    start = at;
+                for part in text.split_inclusive(char::is_whitespace) {
+                    let word = part.trim_end_matches(char::is_whitespace);
+                    if !word.is_empty() {
+                        let prepends = prepend.applies(begins && start == 0);
+                        self.metaspace(word, At { alignment, base: base + start }, replacement, prepends, split, work)?;
+                    }
+                    start += part.len();
                 }
                 Ok(())
             }
@@ -250,6 +269,30 @@ impl Encoder<'_> {
                 Ok(())
             }
         }
+    }
+
+    fn metaspace<S: Sink>(
+        &self,
+        text: &str,
+        at: At<'_>,
+        replacement: char,
+        prepends: bool,
+        split: bool,
+        work: &mut Work<'_, S>,
+    ) -> Result<(), EncodeError> {
+        // What begins with a space begins with the replacement once that is in its place.
+        let prefix = Some(replacement).filter(|_| prepends && !text.starts_with([' ', replacement]));
+        let (text, alignment) = rewritten::<S>(text, at.base, at.alignment, prefix, Some(replacement));
+        if !split {
+            return self.word(&text, At { alignment: &alignment, base: 0 }, work);
+        }
+        let mut start = 0;
+        let starts = text.match_indices(replacement).map(|(at, _)| at);
+        for at in starts.filter(|&at| at > 0).chain([text.len()]) {
+            self.word(&text[start..at], At { alignment: &alignment, base: start }, work)?;
+            start = at;
+        }
+        Ok(())
     }
 
     fn splits<S: Sink>(
@@ -291,6 +334,9 @@ impl Encoder<'_> {
                 } else {
                     self.remembered(word, at, work, |word, out| self.characters(word, unknown, out));
                 }
+            }
+            &Model::Unigram { unk, unk_score, byte_fallback } => {
+                self.remembered(word, at, work, |word, out| self.best(word, unk, unk_score, byte_fallback, out));
             }
             Model::WordPiece { unk, prefix, max_chars, longest } => {
                 self.remembered(word, at, work, |word, out| {
@@ -367,6 +413,47 @@ impl Encoder<'_> {
             ids.push(id);
             sink.push(id, if S::SPANS { original.original(at.span::<S>(span)) } else { 0..0 });
         });
+    }
+
+    fn best<S: Sink>(&self, word: &[u8], unk: u32, unk_score: f64, byte_fallback: bool, out: &mut Out<'_, '_, S>) {
+        let mut lattice = std::mem::take(&mut out.local.lattice);
+        let score = |id: u32, _| Some(f64::from(self.vocabulary.score(id)));
+        lattice.solve(word, &self.vocabulary.trie, 0.0, score, (unk, unk_score));
+        let mut unknown: Option<Range<usize>> = None;
+        for piece in lattice.path() {
+            let span = piece.start as usize..piece.end as usize;
+            if piece.id == unk {
+                unknown = Some(unknown.map_or(span.start, |before| before.start)..span.end);
+                continue;
+            }
+            if let Some(span) = unknown.take() {
+                self.unknown(word, span, unk, byte_fallback, out);
+            }
+            out.push(piece.id, span);
+        }
+        if let Some(span) = unknown {
+            self.unknown(word, span, unk, byte_fallback, out);
+        }
+        if word.len() > MOST_KEPT {
+            lattice.shrink_to(MOST_KEPT);
+        }
+        out.local.lattice = lattice;
+    }
+
+    /// A run of what no token covers; as a whole it may be a token all the same, one that was too unlikely.
+    fn unknown<S: Sink>(&self, word: &[u8], span: Range<usize>, unk: u32, byte_fallback: bool, out: &mut Out<'_, '_, S>) {
+        let text = &word[span.clone()];
+        if let Some(id) = self.vocabulary.token(text) {
+            return out.push(id, span);
+        }
+        let token = |&byte: &u8| self.vocabulary.bytes.get(usize::from(byte)).copied().filter(|&id| id != NONE);
+        if byte_fallback && text.iter().all(|byte| token(byte).is_some()) {
+            for id in text.iter().filter_map(token) {
+                out.push(id, span.clone());
+            }
+            return;
+        }
+        out.push(unk, span);
     }
 
     fn pieces<S: Sink>(
@@ -557,6 +644,9 @@ fn is_bert_punctuation(c: char) -> bool {
 fn is_normalized(vocabulary: &Vocabulary, id: u32) -> bool {
     vocabulary.attributes(id) & attribute::NORMALIZED != 0
 }
+
+/// So many bytes of a word a thread keeps room for.
+const MOST_KEPT: usize = 1 << 16;
 
 /// `▁`, which stands for a space in SentencePiece vocabularies.
 const SPACE: &[u8] = "\u{2581}".as_bytes();
