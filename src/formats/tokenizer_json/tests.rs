@@ -106,7 +106,8 @@ pub(crate) fn engine(tokenizer: &Tokenizer) -> String {
     }
 }
 
-const SHARED: &[&str] = &["all-minilm-l6-v2", "deepseek-v3", "gpt-4o", "llama2", "llama3.1", "qwen3", "t5-v1_1-xxl"];
+const SHARED: &[&str] =
+    &["all-minilm-l6-v2", "deepseek-v3", "gpt-4o", "llama2", "llama3.1", "qwen3", "t5-v1_1-xxl"];
 
 #[test]
 fn shared_files_encode_and_decode_as_the_library_does() {
@@ -139,7 +140,17 @@ fn engines_and_crate_agree_on_shared_files() {
         for id in 0..tokenizer.vocab_size() {
             let text = tokenizer.token_text(id);
             assert_eq!(text, by_crate.token_text(id), "{name} {id}");
-            assert_eq!(text.map(|text| String::from_utf8(text.into_owned()).unwrap()), wrapped.get().get_added_vocabulary().get_added_tokens_decoder().get(&id).map(|t| t.content.clone()).or_else(|| wrapped.get().id_to_token(id)), "{name} {id}");
+            assert_eq!(
+                text.map(|text| String::from_utf8(text.into_owned()).unwrap()),
+                wrapped
+                    .get()
+                    .get_added_vocabulary()
+                    .get_added_tokens_decoder()
+                    .get(&id)
+                    .map(|t| t.content.clone())
+                    .or_else(|| wrapped.get().id_to_token(id)),
+                "{name} {id}"
+            );
             assert_eq!(tokenizer.is_special(id), by_crate.is_special(id), "{name} {id}");
         }
         for case in cases(&format!("{name}.json")) {
@@ -147,7 +158,11 @@ fn engines_and_crate_agree_on_shared_files() {
             let ids = tokenizer.encode(text, Special::Add).unwrap();
             assert_eq!(ids, by_crate.encode(text, Special::Add).unwrap(), "{name} {text:?}");
             for special in [SpecialText::Render, SpecialText::Skip] {
-                assert_eq!(tokenizer.decode(&ids, special).unwrap(), wrapped.decode(&ids, special).unwrap(), "{name} {text:?}");
+                assert_eq!(
+                    tokenizer.decode(&ids, special).unwrap(),
+                    wrapped.decode(&ids, special).unwrap(),
+                    "{name} {text:?}"
+                );
             }
         }
     }
@@ -188,15 +203,84 @@ fn same((native, by_crate): &(Tokenizer, Tokenizer), text: &str, ids: &[u32]) ->
 
 /// What normalizers, splits, added tokens and byte fallback stumble over.
 const AWKWARD: &[&str] = &[
-    "a", "b", "c", "ab", "abc", "A", "B", "x", "hello", "Hello", " ", " ", "  ", "   ", "\n", "\r\n", "\t", "\u{a0}", "\u{3000}", "1", "23",
-    "\u{663}", "\u{e9}", "e\u{301}", "\u{301}", "\u{323}\u{307}", "\u{1e0b}\u{323}", "\u{1100}\u{1161}\u{11a8}", "\u{fb01}", "\u{130}",
-    "\u{df}", "\u{2126}", "\u{f900}", "\u{6f22}", "\u{5b57}", "\u{20000}", "\u{3042}", "!", "?", ".", "'s", "'re", "n't", " do not", "\u{2014}", "$", "`",
-    "\u{0}", "\u{1}", "\u{7f}", "\u{ad}", "\u{200b}", "\u{200d}", "\u{fffd}", "\u{feff}", "\u{1f469}\u{200d}\u{1f4bb}", "\u{1f1e9}\u{1f1ea}", "\u{600}", "\u{2581}",
-    "\u{2581}\u{2581}", "\u{120}", "<s>", "</s>", "<x>", "<y>", "<Z>", "<mask>", "<0x41>", "<unk>", "[UNK]", "[CLS]", "##b", "\u{16d63}\u{16d67}",
+    "a",
+    "b",
+    "c",
+    "ab",
+    "abc",
+    "A",
+    "B",
+    "x",
+    "hello",
+    "Hello",
+    " ",
+    " ",
+    "  ",
+    "   ",
+    "\n",
+    "\r\n",
+    "\t",
+    "\u{a0}",
+    "\u{3000}",
+    "1",
+    "23",
+    "\u{663}",
+    "\u{e9}",
+    "e\u{301}",
+    "\u{301}",
+    "\u{323}\u{307}",
+    "\u{1e0b}\u{323}",
+    "\u{1100}\u{1161}\u{11a8}",
+    "\u{fb01}",
+    "\u{130}",
+    "\u{df}",
+    "\u{2126}",
+    "\u{f900}",
+    "\u{6f22}",
+    "\u{5b57}",
+    "\u{20000}",
+    "\u{3042}",
+    "!",
+    "?",
+    ".",
+    "'s",
+    "'re",
+    "n't",
+    " do not",
+    "\u{2014}",
+    "$",
+    "`",
+    "\u{0}",
+    "\u{1}",
+    "\u{7f}",
+    "\u{ad}",
+    "\u{200b}",
+    "\u{200d}",
+    "\u{fffd}",
+    "\u{feff}",
+    "\u{1f469}\u{200d}\u{1f4bb}",
+    "\u{1f1e9}\u{1f1ea}",
+    "\u{600}",
+    "\u{2581}",
+    "\u{2581}\u{2581}",
+    "\u{120}",
+    "<s>",
+    "</s>",
+    "<x>",
+    "<y>",
+    "<Z>",
+    "<mask>",
+    "<0x41>",
+    "<unk>",
+    "[UNK]",
+    "[CLS]",
+    "##b",
+    "\u{16d63}\u{16d67}",
 ];
 
 fn text() -> impl Strategy<Value = String> {
-    let part = prop_oneof![8 => select(AWKWARD).prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from)];
+    let part =
+        prop_oneof![8 => select(AWKWARD).prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from)];
     vec(part, 0..14).prop_map(|parts| parts.concat())
 }
 
@@ -228,8 +312,15 @@ fn byte_level_model(ignore_merges: bool) -> Value {
 }
 
 fn byte_level_added() -> Vec<Value> {
-    vec![added(269, "<s>", "s"), added(270, "<x>", "ln"), added(271, "<y>", "r"), added(272, "<mask>", "lrs"), added(273, "</s>", "ns"),
-        added(274, "\u{e9} x", "n"), added(275, "  ", "")]
+    vec![
+        added(269, "<s>", "s"),
+        added(270, "<x>", "ln"),
+        added(271, "<y>", "r"),
+        added(272, "<mask>", "lrs"),
+        added(273, "</s>", "ns"),
+        added(274, "\u{e9} x", "n"),
+        added(275, "  ", ""),
+    ]
 }
 
 fn byte_level(add_prefix_space: bool, use_regex: bool) -> Value {
@@ -251,7 +342,8 @@ fn chars_model(byte_fallback: bool, fuse_unk: bool, ignore_merges: bool) -> Valu
     for text in ["▁", "a", "b", "c", "h", "e", "l", "o", "!", ".", "é", "漢", "<", "s", ">"] {
         push(text.to_owned());
     }
-    let merges = ["a b", "▁ a", "▁a b", "ab c", "▁ ▁", "l l", "h e", "he ll", "hell o", "▁ hello", "é ▁", "o !"];
+    let merges =
+        ["a b", "▁ a", "▁a b", "ab c", "▁ ▁", "l l", "h e", "he ll", "hell o", "▁ hello", "é ▁", "o !"];
     for merge in merges {
         push(merge.replace(' ', ""));
     }
@@ -454,7 +546,11 @@ fn merges_are_made_of_tokens() {
         "expected a merge of two tokens that makes a token in tokenizer.json (merge 3, \"Ġ漢\" \"x\"), found \"Ġ漢\", which is none",
     );
     model["merges"][3] = json!("Ġab");
-    let error = load_json(&description(&sections, &model, &[]).to_string().into_bytes().into(), &SideFiles::default()).unwrap_err();
+    let error = load_json(
+        &description(&sections, &model, &[]).to_string().into_bytes().into(),
+        &SideFiles::default(),
+    )
+    .unwrap_err();
     assert!(matches!(error, FormatError::Malformed { .. }));
 }
 
@@ -473,20 +569,39 @@ fn of_equal_merges_the_last_counts() {
 #[test]
 fn what_is_not_covered_goes_through_the_crate() {
     let cases = [
-        (json!({"pre_tokenizer": {"type": "Whitespace"}}), json!({"type": "WordLevel", "unk_token": "a", "vocab": {"a": 0, "b": 1, "ab": 4}})),
-        (json!({"decoder": {"type": "CTC", "pad_token": "a", "word_delimiter_token": "|", "cleanup": true}}), byte_level_model(false)),
-        (json!({"pre_tokenizer": byte_level(false, true), "decoder": {"type": "BPEDecoder", "suffix": "b"}}), byte_level_model(false)),
-        (json!({"normalizer": {"type": "Nmt"}, "pre_tokenizer": byte_level(false, true)}), byte_level_model(false)),
+        (
+            json!({"pre_tokenizer": {"type": "Whitespace"}}),
+            json!({"type": "WordLevel", "unk_token": "a", "vocab": {"a": 0, "b": 1, "ab": 4}}),
+        ),
+        (
+            json!({"decoder": {"type": "CTC", "pad_token": "a", "word_delimiter_token": "|", "cleanup": true}}),
+            byte_level_model(false),
+        ),
+        (
+            json!({"pre_tokenizer": byte_level(false, true), "decoder": {"type": "BPEDecoder", "suffix": "b"}}),
+            byte_level_model(false),
+        ),
+        (
+            json!({"normalizer": {"type": "Nmt"}, "pre_tokenizer": byte_level(false, true)}),
+            byte_level_model(false),
+        ),
     ];
     for (sections, model) in cases {
         let tokens = [added(1, "b", "s"), added(0, "<x>", "ln")];
-        let tokenizer = load_json(&description(&sections, &model, &tokens).to_string().into_bytes().into(), &SideFiles::default()).unwrap();
+        let tokenizer = load_json(
+            &description(&sections, &model, &tokens).to_string().into_bytes().into(),
+            &SideFiles::default(),
+        )
+        .unwrap();
         assert!(engine(&tokenizer).starts_with("crate"), "{sections}");
         for text in ["", "ab b a", "b <x> ab\u{e9}"] {
             one_story(&tokenizer, text);
         }
         assert_eq!(tokenizer.decode(&[], SpecialText::Skip).unwrap(), "");
-        assert!(matches!(tokenizer.decode(&[2, 999], SpecialText::Skip), Err(crate::DecodeError::UnknownId { .. })));
+        assert!(matches!(
+            tokenizer.decode(&[2, 999], SpecialText::Skip),
+            Err(crate::DecodeError::UnknownId { .. })
+        ));
     }
 }
 
@@ -517,8 +632,10 @@ fn added_tokens_take_the_next_id_whatever_the_file_says() {
 
 #[test]
 fn truncation_and_padding_are_reported_and_not_applied() {
-    let mut description = description(&json!({"pre_tokenizer": byte_level(false, true)}), &byte_level_model(false), &[]);
-    description["truncation"] = json!({"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0});
+    let mut description =
+        description(&json!({"pre_tokenizer": byte_level(false, true)}), &byte_level_model(false), &[]);
+    description["truncation"] =
+        json!({"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0});
     let tokenizer = load_json(&description.to_string().into_bytes().into(), &SideFiles::default()).unwrap();
     assert_eq!(tokenizer.count("x y z", Special::Ignore).unwrap(), 5);
     assert_eq!(tokenizer.recipe().notes.len(), 1);
@@ -531,12 +648,13 @@ fn offsets_are_those_of_the_given_text() {
         "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Prepend", "prepend": "▁"},
             {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]},
     });
-    let (tokenizer, _) = both(&description(&sections, &chars_model(true, true, false), &[added(289, "<x>", "l")]));
+    let (tokenizer, _) =
+        both(&description(&sections, &chars_model(true, true, false), &[added(289, "<x>", "l")]));
     let encoding = tokenizer.encode_with_offsets("e\u{301} ab  <x>c", Special::Ignore).unwrap();
     let text = |id: &u32| String::from_utf8(tokenizer.token_text(*id).unwrap().into_owned()).unwrap();
     let found: Vec<_> = encoding.ids.iter().map(text).zip(encoding.offsets).collect();
-    let expected =
-        [("▁", 0..0), ("é▁", 0..4), ("ab", 4..6), ("<x>", 6..11), ("▁", 11..11), ("c", 11..12)].map(|(text, span)| (text.to_owned(), span));
+    let expected = [("▁", 0..0), ("é▁", 0..4), ("ab", 4..6), ("<x>", 6..11), ("▁", 11..11), ("c", 11..12)]
+        .map(|(text, span)| (text.to_owned(), span));
     assert_eq!(found, expected);
 }
 

@@ -34,7 +34,10 @@ pub(crate) enum Normalizer {
     /// Puts a text in place of two spaces or more.
     SpaceRuns(String),
     /// Drops white space at the ends.
-    Strip { left: bool, right: bool },
+    Strip {
+        left: bool,
+        right: bool,
+    },
     Bert(Bert),
     /// Replaces by the vocabulary's charsmap.
     Precompiled {
@@ -93,9 +96,9 @@ impl Normalizer {
             Self::Nfkd => Some(transform(text, text.nfkd(), origin)),
             Self::Lowercase => Some(each(text, origin, |c, out| out.extend(c.to_lowercase()))),
             Self::StripAccents if text.is_ascii() => None,
-            Self::StripAccents => {
-                Some(each(text, origin, |c, out| out.extend(Some(c).filter(|&c| !forms::char::is_combining_mark(c)))))
-            }
+            Self::StripAccents => Some(each(text, origin, |c, out| {
+                out.extend(Some(c).filter(|&c| !forms::char::is_combining_mark(c)));
+            })),
             Self::Prepend(prefix) => (!text.is_empty()).then(|| {
                 if let Some(origin) = origin {
                     origin.resize(prefix.len(), 0);
@@ -104,10 +107,13 @@ impl Normalizer {
                 [prefix.as_str(), text].concat()
             }),
             Self::Replace { pattern, content } => {
-                let found = memchr::memmem::find_iter(text.as_bytes(), pattern).map(|at| at..at + pattern.len());
+                let found =
+                    memchr::memmem::find_iter(text.as_bytes(), pattern).map(|at| at..at + pattern.len());
                 replace(text, found, content, origin)
             }
-            Self::SpaceRuns(content) => replace(text, SpaceRuns { text: text.as_bytes(), at: 0 }, content, origin),
+            Self::SpaceRuns(content) => {
+                replace(text, SpaceRuns { text: text.as_bytes(), at: 0 }, content, origin)
+            }
             Self::Strip { left, right } => strip(text, *left, *right, origin),
             Self::Bert(bert) => Some(bert.apply(text, origin)),
             Self::Precompiled { plain } => precompiled(text, charsmap, *plain, origin)?,
@@ -152,13 +158,22 @@ impl Bert {
         let mut step = |step: &dyn Fn(&str, &mut Vec<u32>) -> String| {
             let mut from = Vec::new();
             let next = step(&current, &mut from);
-            *origin = from.iter().map(|&at| origin.get(at as usize).copied().unwrap_or(text.len() as u32)).collect();
+            *origin = from
+                .iter()
+                .map(|&at| origin.get(at as usize).copied().unwrap_or(text.len() as u32))
+                .collect();
             current = next;
         };
-        step(&|text, origin| each(text, Some(origin), |c, out| out.extend(self.clean(c).into_iter().flat_map(|c| self.space(c)))));
+        step(&|text, origin| {
+            each(text, Some(origin), |c, out| {
+                out.extend(self.clean(c).into_iter().flat_map(|c| self.space(c)));
+            })
+        });
         if self.strip_accents {
             step(&|text, origin| transform(text, text.nfd(), Some(origin)));
-            step(&|text, origin| each(text, Some(origin), |c, out| out.extend(Some(c).filter(|c| !c.is_mark_nonspacing()))));
+            step(&|text, origin| {
+                each(text, Some(origin), |c, out| out.extend(Some(c).filter(|c| !c.is_mark_nonspacing())))
+            });
         }
         if self.lowercase {
             step(&|text, origin| each(text, Some(origin), |c, out| out.extend(c.to_lowercase())));
@@ -222,7 +237,11 @@ fn each(text: &str, origin: Option<&mut Vec<u32>>, rewrite: impl Fn(char, &mut S
 
 /// Collects characters that each come with how many of `text` they stand for: more than none is said by numbers below 1 (0 for one, −1
 /// for two …), none by 1.
-fn transform(text: &str, characters: impl Iterator<Item = (char, isize)>, origin: Option<&mut Vec<u32>>) -> String {
+fn transform(
+    text: &str,
+    characters: impl Iterator<Item = (char, isize)>,
+    origin: Option<&mut Vec<u32>>,
+) -> String {
     let mut out = String::with_capacity(text.len());
     let Some(origin) = origin else {
         out.extend(characters.map(|(c, _)| c));
@@ -253,7 +272,7 @@ fn replace(
     found.peek()?;
     let mut out = String::with_capacity(text.len() + text.len() / 2);
     let mut start = 0;
-    for range in found.chain([text.len()..text.len()]) {
+    for range in found.chain(std::iter::once(text.len()..text.len())) {
         out.push_str(&text[start..range.start]);
         if let Some(origin) = origin.as_deref_mut() {
             Extend::extend(origin, start as u32..range.start as u32);
