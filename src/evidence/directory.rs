@@ -50,6 +50,11 @@ impl Listing {
         Ok(Self { directory: directory.to_owned(), names })
     }
 
+    /// The paths of all files in the directory, sorted by name.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.names.iter().map(|name| self.directory.join(name))
+    }
+
     /// The tokenizer files of the directory, as their content has it.
     pub(crate) fn tokenizer_files(&self) -> TokenizerFiles {
         let mut ranked = Vec::new();

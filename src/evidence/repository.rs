@@ -50,6 +50,8 @@ impl fmt::Display for RepositoryKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NameSource {
+    /// The caller said so.
+    Caller,
     /// The path leads through a Hugging Face cache (`models--owner--name`).
     HubCachePath,
     /// The path leads through LM Studio's models (`publisher/model`).
@@ -74,6 +76,7 @@ pub enum NameSource {
 impl fmt::Display for NameSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Caller => f.write_str("the caller"),
             Self::HubCachePath => f.write_str("path in a Hugging Face cache"),
             Self::LmStudioPath => f.write_str("path in LM Studio's models"),
             Self::TextGenerationWebuiPath => f.write_str("path in text-generation-webui's models"),
@@ -86,6 +89,11 @@ impl fmt::Display for NameSource {
 }
 
 impl Repository {
+    /// The repository that the caller names: nothing is more trusted.
+    pub(crate) fn of_caller(id: RepoId) -> Self {
+        Self::new(id, RepositoryKind::Same, NameSource::Caller)
+    }
+
     pub(super) fn new(id: RepoId, kind: RepositoryKind, source: NameSource) -> Self {
         Self { id, revision: None, kind, source }
     }

@@ -47,7 +47,7 @@ pub(crate) fn load(gguf: &Gguf, on_unknown: OnUnknownPre) -> Result<Tokenizer, F
 
     let mut model = kind.model(gguf, &tokens, &flags, &special)?;
     let bytes = kind.byte_tokens(&tokens.builder)?;
-    let mut vocabulary = tokens.builder.finish(bytes).map_err(vocabulary_error)?;
+    let mut vocabulary = tokens.builder.finish(&bytes).map_err(vocabulary_error)?;
     kind.prepare(gguf, &raw, &mut model, &mut vocabulary)?;
     let recipe = llama::Recipe {
         model,
@@ -312,8 +312,22 @@ impl Flags {
 
 /// Ids from the file, over the defaults. An id that names no token counts for nothing, in the file and among the defaults.
 fn special_ids(gguf: &Gguf, len: u32, special: &mut SpecialTokens) {
-    let SpecialTokens { bos, eos, eot, eom, unk, sep, pad, mask, fim_pre, fim_suf, fim_mid, fim_pad, fim_rep, fim_sep } =
-        special;
+    let SpecialTokens {
+        bos,
+        eos,
+        eot,
+        eom,
+        unk,
+        sep,
+        pad,
+        mask,
+        fim_pre,
+        fim_suf,
+        fim_mid,
+        fim_pad,
+        fim_rep,
+        fim_sep,
+    } = special;
     // `prefix`, `suffix` and `middle` are the old names of the first three FIM ids; where a file has both they win.
     for (id, names) in [
         (bos, &["bos_token_id"][..]),
@@ -359,7 +373,8 @@ impl Tokens {
             return Err(value(TYPES, "an array of INT32", "another type"));
         }
         let mut types = types.into_iter().flatten();
-        let mut builder = Builder::new(kind.alphabet(), len, bytes.saturating_sub(8 * len)).map_err(vocabulary_error)?;
+        let mut builder =
+            Builder::new(kind.alphabet(), len, bytes.saturating_sub(8 * len)).map_err(vocabulary_error)?;
         for (id, text) in texts.enumerate() {
             let attributes = match types.next() {
                 None | Some(1) => attribute::NORMAL,
@@ -371,7 +386,8 @@ impl Tokens {
                 Some(_) => 0,
             };
             let text = c_string(text);
-            let text = if text.is_empty() { Cow::from(format!("[EMPTY_{id}]").into_bytes()) } else { text.into() };
+            let text =
+                if text.is_empty() { Cow::from(format!("[EMPTY_{id}]").into_bytes()) } else { text.into() };
             builder.push(&text, attributes).map_err(vocabulary_error)?;
         }
         if let Some(scores) = gguf.f32s(SCORES) {
@@ -406,7 +422,10 @@ impl Tokens {
         for (rank, line) in lines.enumerate() {
             let line = c_string(line);
             // The left text may begin with a space, the right one may hold more of them.
-            let Some(space) = line.get(1..).and_then(|rest| memchr::memchr(b' ', rest)).map(|at| at + 1) else { continue };
+            let Some(space) = line.get(1..).and_then(|rest| memchr::memchr(b' ', rest)).map(|at| at + 1)
+            else {
+                continue;
+            };
             let (left, right) = (&line[..space], &line[space + 1..]);
             key.clear();
             let split = if pre.byte_encode {
@@ -490,7 +509,8 @@ impl Tokens {
 
     /// The set of ids that end a generation, ascending.
     fn end_of_generation(&mut self, kind: &Kind, special: &SpecialTokens) -> Vec<u32> {
-        let mut eog: Vec<u32> = [special.fim_pad, special.fim_rep, special.fim_sep].into_iter().flatten().collect();
+        let mut eog: Vec<u32> =
+            [special.fim_pad, special.fim_rep, special.fim_sep].into_iter().flatten().collect();
         let flint = kind.pre().is_some_and(|pre| pre.kind == PreKind::Flint);
         for name in EOG_NAMES.iter().chain(if flint { FLINT_EOG_NAMES } else { &[] }) {
             if let Some(id) = self.by_name(name) {
@@ -583,7 +603,11 @@ impl Tokens {
                     Some(text) if text.len() >= 3 => vec![byte_of(text)],
                     text => {
                         let found = String::from_utf8_lossy(text.unwrap_or_default()).into_owned();
-                        return Err(value(TOKENS, &format!("a byte token such as <0x0A> at id {id}"), &found));
+                        return Err(value(
+                            TOKENS,
+                            &format!("a byte token such as <0x0A> at id {id}"),
+                            &found,
+                        ));
                     }
                 }
             } else {
@@ -628,7 +652,8 @@ impl Tokens {
 
     /// llama.cpp throws when one of these is missing from a model named after Phi-3.
     fn require(&self, name: &str) -> Result<u32, FormatError> {
-        self.by_name(name).ok_or_else(|| value(TOKENS, &format!("the token {name} of a Phi-3 model"), "no such token"))
+        self.by_name(name)
+            .ok_or_else(|| value(TOKENS, &format!("the token {name} of a Phi-3 model"), "no such token"))
     }
 }
 
@@ -740,7 +765,12 @@ fn missing(key: &str) -> FormatError {
 }
 
 pub(super) fn value(key: &str, expected: &str, found: &str) -> FormatError {
-    FormatError::Value { file: FILE.into(), place: key.into(), expected: expected.into(), found: found.into() }
+    FormatError::Value {
+        file: FILE.into(),
+        place: key.into(),
+        expected: expected.into(),
+        found: found.into(),
+    }
 }
 
 fn short(key: &str, expected: usize, found: usize) -> FormatError {
@@ -866,7 +896,10 @@ mod tests {
 
     #[test]
     fn a_byte_token_is_read_as_strtol_reads_it() {
-        assert_eq!([byte_of(b"<0x0A>"), byte_of(b"<0xff>"), byte_of(b"<0xZZ>"), byte_of(b"<0x1")], [0x0A, 0xFF, 0, 1]);
+        assert_eq!(
+            [byte_of(b"<0x0A>"), byte_of(b"<0xff>"), byte_of(b"<0xZZ>"), byte_of(b"<0x1")],
+            [0x0A, 0xFF, 0, 1]
+        );
     }
 }
 
@@ -881,11 +914,22 @@ mod parity_tmp {
         for entry in std::fs::read_dir("../shared/expected/gguf").unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap().trim_end_matches(".jsonl.gz").to_owned();
-            if !only.is_empty() && !name.contains(&only) { continue; }
-            let vocab = match name.strip_prefix("syn-") { Some(n) => format!("../shared/spec/synthetic/{n}.gguf"), None => format!("../shared/vocab/gguf/{name}.gguf") };
+            if !only.is_empty() && !name.contains(&only) {
+                continue;
+            }
+            let vocab = match name.strip_prefix("syn-") {
+                Some(n) => format!("../shared/spec/synthetic/{n}.gguf"),
+                None => format!("../shared/vocab/gguf/{name}.gguf"),
+            };
             let gguf = Gguf::open(&vocab).unwrap();
             let t = std::time::Instant::now();
-            let tok = match load(&gguf, OnUnknownPre::Refuse) { Ok(t) => t, Err(e) => { println!("{name}: {e}"); continue; } };
+            let tok = match load(&gguf, OnUnknownPre::Refuse) {
+                Ok(t) => t,
+                Err(e) => {
+                    println!("{name}: {e}");
+                    continue;
+                }
+            };
             let took = t.elapsed();
             let mut s = String::new();
             flate2::read::GzDecoder::new(std::fs::File::open(&path).unwrap()).read_to_string(&mut s).unwrap();
@@ -893,24 +937,52 @@ mod parity_tmp {
             for line in s.lines() {
                 let v: serde_json::Value = serde_json::from_str(line).unwrap();
                 let text = v["text"].as_str().unwrap();
-                let want = |k: &str| -> Vec<u32> { v[k].as_array().unwrap().iter().map(|x| x.as_i64().unwrap() as u32).collect() };
+                let want = |k: &str| -> Vec<u32> {
+                    v[k].as_array().unwrap().iter().map(|x| x.as_i64().unwrap() as u32).collect()
+                };
                 n += 1;
                 let ids = tok.encode(text, Special::Ignore).unwrap();
-                if ids != want("ids") { bad[0] += 1; if bad[0] < 3 { println!("{name} {text:?} got {ids:?} want {:?}", want("ids")); } }
+                if ids != want("ids") {
+                    bad[0] += 1;
+                    if bad[0] < 3 {
+                        println!("{name} {text:?} got {ids:?} want {:?}", want("ids"));
+                    }
+                }
                 let sp = tok.encode(text, Special::AddAndParse).unwrap();
-                if sp != want("ids_special") { bad[1] += 1; if bad[1] < 3 { println!("{name} SP {text:?} got {sp:?} want {:?}", want("ids_special")); } }
+                if sp != want("ids_special") {
+                    bad[1] += 1;
+                    if bad[1] < 3 {
+                        println!("{name} SP {text:?} got {sp:?} want {:?}", want("ids_special"));
+                    }
+                }
                 let hex = |b: Vec<u8>| b.iter().map(|b| format!("{b:02x}")).collect::<String>();
                 let d = hex(tok.decode_bytes(&want("ids_special"), SpecialText::Skip).unwrap());
-                if d != v["decoded"].as_str().unwrap() { bad[2] += 1; if bad[2] < 3 { println!("{name} D {text:?} got {d:?} want {:?}", v["decoded"]); } }
+                if d != v["decoded"].as_str().unwrap() {
+                    bad[2] += 1;
+                    if bad[2] < 3 {
+                        println!("{name} D {text:?} got {d:?} want {:?}", v["decoded"]);
+                    }
+                }
                 let d = hex(tok.decode_bytes(&want("ids_special"), SpecialText::Render).unwrap());
-                if d != v["decoded_special"].as_str().unwrap() { bad[3] += 1; if bad[3] < 3 { println!("{name} DS {text:?} got {d:?} want {:?}", v["decoded_special"]); } }
+                if d != v["decoded_special"].as_str().unwrap() {
+                    bad[3] += 1;
+                    if bad[3] < 3 {
+                        println!("{name} DS {text:?} got {d:?} want {:?}", v["decoded_special"]);
+                    }
+                }
                 let e = tok.encode_with_offsets(text, Special::AddAndParse).unwrap();
-                if e.ids != sp || e.offsets.iter().any(|r| r.start > r.end || r.end > text.len()) { bad[4] += 1; }
+                if e.ids != sp || e.offsets.iter().any(|r| r.start > r.end || r.end > text.len()) {
+                    bad[4] += 1;
+                }
                 let mut stream = tok.decode_stream(SpecialText::Skip);
                 let mut got = String::new();
-                for &id in &sp { got += stream.push(id).unwrap(); }
+                for &id in &sp {
+                    got += stream.push(id).unwrap();
+                }
                 got += &stream.finish();
-                if got != tok.decode(&sp, SpecialText::Skip).unwrap() { bad[5] += 1; }
+                if got != tok.decode(&sp, SpecialText::Skip).unwrap() {
+                    bad[5] += 1;
+                }
             }
             println!("{name}: {n} cases, differences {bad:?}, load {took:?}");
         }

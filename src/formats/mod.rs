@@ -2,13 +2,85 @@
 
 pub(crate) mod gguf;
 mod gguf_models;
+pub(crate) mod rwkv;
+pub(crate) mod sentencepiece;
+pub(crate) mod side_files;
+pub(crate) mod tekken;
+pub(crate) mod tiktoken;
+pub(crate) mod tokenizer_json;
+pub(crate) mod vocab_merges;
+pub(crate) mod vocab_txt;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
+use crate::evidence::{Format, TokenizerKind, sniff};
 use crate::mmap::Bytes;
+use crate::tokenizer::Tokenizer;
 use crate::vocabulary::VocabularyError;
+use side_files::SideFiles;
+
+/// Files of a repository that hold a vocabulary, in the order of preference, with the other half of the one that has two.
+pub(crate) const VOCABULARY_FILES: &[(&str, Option<&str>)] = &[
+    ("tokenizer.json", None),
+    ("tekken.json", None),
+    ("tokenizer.model", None),
+    ("spiece.model", None),
+    ("sentencepiece.bpe.model", None),
+    ("tiktoken.model", None),
+    ("vocab.json", Some("merges.txt")),
+    ("vocab.txt", None),
+];
+
+/// Files that add roles, templates and flags to a vocabulary, the most useful first.
+pub(crate) const SIDE_FILES: &[&str] = &[
+    "tokenizer_config.json",
+    "generation_config.json",
+    "config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+];
+
+/// Loads the vocabulary file `name` of `files`, with what lies beside it. Its kind is decided by content first.
+pub(crate) fn load_named(files: &Files, name: &str) -> Result<Tokenizer, FormatError> {
+    let bytes = files.open(name)?.ok_or_else(|| FormatError::Io {
+        file: name.into(),
+        source: io::ErrorKind::NotFound.into(),
+    })?;
+    let side = SideFiles::read(files);
+    let Format::Tokenizer(kind) = sniff(&bytes, name) else {
+        return Err(FormatError::UnsupportedModel {
+            file: name.into(),
+            kind: "unknown content".into(),
+            hint: "; expected a tokenizer.json, a SentencePiece model, tiktoken ranks, a tekken.json or a vocabulary list".into(),
+        });
+    };
+    match kind {
+        TokenizerKind::Tiktoken => tiktoken::load(name, &bytes, &side),
+        TokenizerKind::Tekken => tekken::load(name, &bytes, &side),
+        TokenizerKind::SentencePiece => sentencepiece::load(name, &bytes, &side),
+        TokenizerKind::RwkvVocab => rwkv::load(name, &bytes, &side),
+        TokenizerKind::TokenizerJson => tokenizer_json::load_json(&bytes, &side),
+        TokenizerKind::VocabTxt => vocab_txt::load_vocab_txt(&bytes, &side),
+        TokenizerKind::VocabJson | TokenizerKind::MergesTxt => {
+            let is_vocab = kind == TokenizerKind::VocabJson;
+            let other = if is_vocab { "merges.txt" } else { "vocab.json" };
+            let other = files.open(other)?.ok_or_else(|| FormatError::UnsupportedModel {
+                file: name.into(),
+                kind: kind.to_string(),
+                hint: format!("; it is half a tokenizer, {other} beside it is the other half"),
+            })?;
+            let (vocab, merges) = if is_vocab { (&bytes, &other) } else { (&other, &bytes) };
+            vocab_merges::load_vocab_merges(vocab, merges, &side)
+        }
+    }
+}
 
 /// Tokenizer files by the name they go under, wherever they lie: beside a model, in a snapshot, in memory.
 #[derive(Clone, Debug, Default)]
@@ -23,12 +95,28 @@ pub(crate) enum Content {
     Path(PathBuf),
     /// In memory, such as a download that no cache directory would take.
     Bytes(Bytes),
+    /// On disk, read and verified already: these bytes count, whatever the file holds by now.
+    Verified {
+        /// Where the bytes lie.
+        path: PathBuf,
+        /// The bytes that were verified.
+        bytes: Bytes,
+    },
 }
 
 impl Files {
     /// Adds a file under `name` (`tokenizer.json`); a later one of the same name replaces it.
     pub(crate) fn insert(&mut self, name: impl Into<String>, content: Content) {
         self.entries.insert(name.into(), content);
+    }
+
+    /// The paths of what a loader of `name` may have read, as far as they lie on disk: the file first, then those that go with
+    /// it.
+    pub(crate) fn used_by(&self, name: &str) -> Vec<PathBuf> {
+        let half =
+            VOCABULARY_FILES.iter().find(|(vocabulary, _)| *vocabulary == name).and_then(|(_, half)| *half);
+        let names = std::iter::once(name).chain(half).chain(SIDE_FILES.iter().copied());
+        names.filter_map(|name| self.path(name)).map(std::path::Path::to_owned).collect()
     }
 
     /// Every name, in alphabetic order.
@@ -44,7 +132,7 @@ impl Files {
     /// The path of a file, if it lies on disk.
     pub(crate) fn path(&self, name: &str) -> Option<&std::path::Path> {
         match self.entries.get(name)? {
-            Content::Path(path) => Some(path),
+            Content::Path(path) | Content::Verified { path, .. } => Some(path),
             Content::Bytes(_) => None,
         }
     }
@@ -53,7 +141,7 @@ impl Files {
     pub(crate) fn open(&self, name: &str) -> Result<Option<Bytes>, FormatError> {
         match self.entries.get(name) {
             None => Ok(None),
-            Some(Content::Bytes(bytes)) => Ok(Some(bytes.clone())),
+            Some(Content::Bytes(bytes) | Content::Verified { bytes, .. }) => Ok(Some(bytes.clone())),
             Some(Content::Path(path)) => Bytes::open(path)
                 .map(Some)
                 .map_err(|source| FormatError::Io { file: path.display().to_string(), source }),
@@ -123,6 +211,19 @@ pub enum FormatError {
         /// What to do, beginning with a semicolon; may be empty.
         hint: String,
     },
+    /// A `tokenizer.json` names a component of a type that is not known, neither here nor to the `tokenizers` crate.
+    #[error(
+        "expected a type that tokenizers 0.23 knows at `{place}` in {file}, found {kind:?}; if a newer tokenizers wrote the file, a \
+         newer version of this library may read it"
+    )]
+    UnknownComponent {
+        /// The file.
+        file: String,
+        /// Where in it, such as `pre_tokenizer.pretokenizers[1]`.
+        place: String,
+        /// The type.
+        kind: String,
+    },
     /// The tokens do not make a vocabulary.
     #[error("the tokens of {file} do not make a vocabulary")]
     Vocabulary {
@@ -139,4 +240,10 @@ pub enum FormatError {
         /// Where and why, by whoever read it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// The beginning of what a file has, for an error that a person reads.
+fn excerpt(bytes: &[u8]) -> String {
+    let head = &bytes[..bytes.len().min(40)];
+    format!("{:?}{}", String::from_utf8_lossy(head), if head.len() < bytes.len() { "…" } else { "" })
 }

@@ -91,6 +91,7 @@ pub(crate) fn is_lower_hex(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+#[allow(clippy::case_sensitive_file_extension_comparisons)] // the Hub's rule, not a file's extension
 fn is_valid_part(part: &str) -> bool {
     let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let bytes = part.as_bytes();

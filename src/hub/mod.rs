@@ -1,7 +1,34 @@
 //! The Hugging Face Hub: names, the shared cache on disk, and a synchronous client.
+//!
+//! [`Session`] is what a strategy uses: one repository at one revision, file by file. Only `client` names the HTTP library, and only
+//! it and the session need the cargo feature `hub`; the cache is read and written without.
 
+pub(crate) mod cache;
+#[cfg(feature = "hub")]
+mod client;
+mod digest;
+mod error;
 mod id;
+mod observer;
+#[cfg(feature = "hub")]
+mod session;
+mod settings;
+#[cfg(all(test, feature = "hub"))]
+mod tests;
+mod token;
+mod url;
 
+pub use error::{Error, Phase};
 pub use id::{InvalidRepoId, RepoId};
-#[allow(unused_imports)] // the client and the cache come next
-pub(crate) use id::{is_commit, is_lower_hex};
+pub use observer::{Observer, Progress};
+pub use settings::Verify;
+pub use token::{InvalidToken, Token};
+
+#[allow(unused_imports)] // by the Hub strategy
+#[cfg(feature = "hub")]
+pub(crate) use session::{Fetched, How, Session};
+#[allow(unused_imports)] // by the strategies
+pub(crate) use {
+    id::{is_commit, is_lower_hex},
+    settings::{Deadline, Settings},
+};

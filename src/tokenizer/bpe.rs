@@ -8,12 +8,16 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-use crate::vocabulary::{NONE, Pairs, Rank, Vocabulary};
+use crate::vocabulary::{Builder, NONE, Pairs, Rank, Vocabulary, VocabularyError};
 
 /// What two neighbouring symbols make.
 pub(crate) trait Merges {
     /// The rank of the merge of `left` and `right`, whose texts together are `text`, and the symbol it makes.
     fn find(&self, left: u32, right: u32, text: &[u8]) -> Option<(Rank, u32)>;
+
+    /// Hears of every pair that may merge, in the order in which they come up: into what, and how many bytes the left one has.
+    #[inline]
+    fn seen(&self, _merged: u32, _left: usize) {}
 }
 
 /// Merges from a list: only the listed pairs merge, whatever their text.
@@ -38,6 +42,45 @@ impl<R: Fn(&Vocabulary, u32) -> Rank> Merges for Joined<'_, R> {
         let token = self.vocabulary.token(text)?;
         Some(((self.rank)(self.vocabulary, token), token))
     }
+}
+
+/// Enters the merges of a vocabulary that has ranks only (tiktoken's): two neighbours merge when their joined bytes are a token,
+/// whose rank is that of the merge. `tokens` are its ids by ascending rank, and all other tokens must have been added.
+///
+/// One merge a token is enough. Whenever two neighbours make up a token, every merge up to then that touched their bytes lay
+/// inside of them, and happened in the order in which those bytes alone would merge: so they are the last two parts of the token
+/// when it is merged alone by the merges below its own rank. A token that does not come down to two parts is reached by no merge;
+/// only a pre-token that equals it yields it.
+pub(crate) fn derive_merges(builder: &mut Builder, tokens: &[u32]) -> Result<(), VocabularyError> {
+    builder.reserve_pairs(tokens.len());
+    // A byte without a token of its own still begins as a symbol.
+    let mut bytes = [NONE; 256];
+    for (byte, symbol) in (0..=u8::MAX).zip(&mut bytes) {
+        *symbol = builder.symbol_or_new(&[byte])?;
+    }
+    let mut scratch = Scratch::default();
+    for (rank, &token) in tokens.iter().enumerate() {
+        let key = builder.key(token);
+        if key.len() < 2 {
+            continue;
+        }
+        scratch.clear();
+        for (i, &byte) in key.iter().enumerate() {
+            scratch.push(bytes[usize::from(byte)], i);
+        }
+        let mut parts = [NONE; 3];
+        let mut count = 0;
+        scratch.merge(key, builder.pairs(), |symbol, _| {
+            if let Some(part) = parts.get_mut(count) {
+                *part = symbol;
+            }
+            count += 1;
+        });
+        if count == 2 {
+            builder.merge_symbols(parts[0], parts[1], Rank(rank as u32), token);
+        }
+    }
+    Ok(())
 }
 
 /// A rank that orders tokens as `score` does, the highest first: the bits of a float, made to sort as the float does.
@@ -123,11 +166,11 @@ impl Scratch {
             nodes[best].symbol = nodes[best].merged;
             nodes.remove(best + 1);
             let end = |i: usize| nodes.get(i + 1).map_or(word.len(), |next| next.start as usize);
+            let before = (best > 0).then(|| pair(merges, word, nodes[best - 1], nodes[best], end(best)));
             let after = match nodes.get(best + 1) {
                 Some(&next) => pair(merges, word, nodes[best], next, end(best + 1)),
                 None => (NONE, NONE),
             };
-            let before = (best > 0).then(|| pair(merges, word, nodes[best - 1], nodes[best], end(best)));
             (nodes[best].rank, nodes[best].merged) = after;
             if let Some(before) = before {
                 (nodes[best - 1].rank, nodes[best - 1].merged) = before;
@@ -139,9 +182,9 @@ impl Scratch {
         let Self { nodes, heap } = self;
         heap.clear();
         let count = nodes.len();
-        for i in 0..count {
-            nodes[i].previous = if i == 0 { NONE } else { i as u32 - 1 };
-            nodes[i].next = if i + 1 == count { NONE } else { i as u32 + 1 };
+        for (i, node) in nodes.iter_mut().enumerate() {
+            node.previous = if i == 0 { NONE } else { i as u32 - 1 };
+            node.next = if i + 1 == count { NONE } else { i as u32 + 1 };
         }
         let entry = |rank: u32, at: u32| Reverse(u64::from(rank) << 32 | u64::from(at));
         let end = |nodes: &[Node], at: u32| {
@@ -167,20 +210,20 @@ impl Scratch {
             nodes[at as usize].symbol = node.merged;
             nodes[at as usize].next = next;
             (nodes[at as usize].rank, nodes[at as usize].merged) = (NONE, NONE);
-            if next != NONE {
-                nodes[next as usize].previous = at;
-                let (rank, merged) = pair(merges, word, nodes[at as usize], nodes[next as usize], end(nodes, next));
-                (nodes[at as usize].rank, nodes[at as usize].merged) = (rank, merged);
-                if rank != NONE {
-                    heap.push(entry(rank, at));
-                }
-            }
             let previous = node.previous;
             if previous != NONE {
                 let (rank, merged) = pair(merges, word, nodes[previous as usize], nodes[at as usize], end(nodes, at));
                 (nodes[previous as usize].rank, nodes[previous as usize].merged) = (rank, merged);
                 if rank != NONE {
                     heap.push(entry(rank, previous));
+                }
+            }
+            if next != NONE {
+                nodes[next as usize].previous = at;
+                let (rank, merged) = pair(merges, word, nodes[at as usize], nodes[next as usize], end(nodes, next));
+                (nodes[at as usize].rank, nodes[at as usize].merged) = (rank, merged);
+                if rank != NONE {
+                    heap.push(entry(rank, at));
                 }
             }
         }
@@ -190,7 +233,13 @@ impl Scratch {
 #[inline]
 fn pair(merges: &impl Merges, word: &[u8], left: Node, right: Node, end: usize) -> (u32, u32) {
     let text = word.get(left.start as usize..end).unwrap_or_default();
-    merges.find(left.symbol, right.symbol, text).map_or((NONE, NONE), |(rank, merged)| (rank.0, merged))
+    match merges.find(left.symbol, right.symbol, text) {
+        Some((rank, merged)) => {
+            merges.seen(merged, (right.start - left.start) as usize);
+            (rank.0, merged)
+        }
+        None => (NONE, NONE),
+    }
 }
 
 /// Up to this many symbols a scan for the minimum beats a heap.

@@ -133,12 +133,26 @@ impl Encoder<'_> {
                             wordpiece.encode(self.vocabulary, &text[span.clone()], span.start, local, sink);
                         }
                         Model::Unigram(unigram) => {
-                            let words = |text: &[u8], each: &mut dyn FnMut(Range<usize>)| self.words(text, each);
-                            unigram.encode(self.vocabulary, &text[span.clone()], span.start, local, sink, words)?;
+                            let words =
+                                |text: &[u8], each: &mut dyn FnMut(Range<usize>)| self.words(text, each);
+                            unigram.encode(
+                                self.vocabulary,
+                                &text[span.clone()],
+                                span.start,
+                                local,
+                                sink,
+                                words,
+                            )?;
                         }
                         Model::Rwkv => {
                             let unknown = ids.unk.unwrap_or(NONE);
-                            rwkv::encode(&self.vocabulary.trie, unknown, &text[span.clone()], span.start, sink);
+                            rwkv::encode(
+                                &self.vocabulary.trie,
+                                unknown,
+                                &text[span.clone()],
+                                span.start,
+                                sink,
+                            );
                         }
                         Model::Plamo(version) => {
                             let fragment = Cow::Borrowed(&text[span.clone()]);
@@ -203,7 +217,9 @@ impl Encoder<'_> {
         match &bpe.session {
             Session::Plain => self.part(bpe, &text, 0..text.len(), &alignment, local, sink),
             Session::Dna(dna) => self.dna(bpe, dna, &text, &alignment, local, sink),
-            Session::Whitespace { lowercase } => self.whitespace(bpe, *lowercase, &text, alignment, local, sink),
+            Session::Whitespace { lowercase } => {
+                self.whitespace(bpe, *lowercase, &text, alignment, local, sink)
+            }
         }
     }
 
@@ -282,7 +298,10 @@ impl Encoder<'_> {
                             Extend::extend(&mut origin, kept.start as u32..kept.end as u32);
                         }
                     }
-                    (Cow::Owned(joined), if S::SPANS { alignment.then(origin, part.len()) } else { alignment })
+                    (
+                        Cow::Owned(joined),
+                        if S::SPANS { alignment.then(origin, part.len()) } else { alignment },
+                    )
                 }
             };
             dna.untagged(&part, &mut |piece| {
@@ -363,7 +382,12 @@ impl Encoder<'_> {
                 }
                 space.extend_from_slice(&word[part.clone()]);
                 let inserted = space.len() - part.len();
-                let out = Out { sink: &mut *out.sink, alignment: out.alignment, base: out.base + part.start, inserted };
+                let out = Out {
+                    sink: &mut *out.sink,
+                    alignment: out.alignment,
+                    base: out.base + part.start,
+                    inserted,
+                };
                 if result.is_ok() {
                     result = self.whole_or_parts(bpe, whole_newlines, &space, local, out);
                 }
@@ -572,7 +596,7 @@ fn escape<'t, S: Sink>(text: &'t [u8], base: usize, prefix: &[u8], escape: bool)
 }
 
 /// `text` with each invalid byte as U+FFFD, which is how llama.cpp's byte-pair session sees it.
-fn repair<S: Sink>(text: Cow<'_, [u8]>, alignment: Alignment) -> (Cow<'_, [u8]>, Alignment) {
+pub(super) fn repair<S: Sink>(text: Cow<'_, [u8]>, alignment: Alignment) -> (Cow<'_, [u8]>, Alignment) {
     if std::str::from_utf8(&text).is_ok() {
         return (text, alignment);
     }

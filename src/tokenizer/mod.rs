@@ -11,16 +11,21 @@ mod error;
 pub(crate) mod llama;
 mod memo;
 mod partition;
+pub(crate) mod pipeline;
 pub(crate) mod plamo;
 pub(crate) mod pre_tokenizer;
 pub(crate) mod rwkv;
+pub(crate) mod sentencepiece;
 mod sink;
 mod specials;
+#[cfg(test)]
+mod tests;
 #[cfg(test)]
 mod textbook;
 mod thread;
 pub(crate) mod unigram;
 pub(crate) mod wordpiece;
+pub(crate) mod tiktoken;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,13 +33,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use bpe::derive_merges;
 pub use decode::DecodeStream;
 pub use error::{DecodeError, EncodeError};
+pub use pre_tokenizer::SplitError;
 pub(crate) use sink::Sink;
 pub(crate) use specials::Specials;
 pub(crate) use thread::Local;
 
-use crate::vocabulary::{Vocabulary, attribute};
+use crate::vocabulary::{Alphabet, Builder, Vocabulary, attribute};
 use sink::{Count, WithOffsets};
 
 /// Text to ids and ids to text, for one model.
@@ -80,6 +87,15 @@ pub(crate) struct Recipe {
 pub(crate) enum Pipeline {
     /// llama.cpp's, for GGUF.
     Llama(llama::Recipe),
+    /// That of `tokenizers`, by the engines here.
+    Tokenizers(pipeline::Recipe),
+    /// That of `tokenizers`, by that crate itself. An image cannot hold it.
+    #[serde(skip)]
+    Crate(pipeline::Wrapped),
+    /// sentencepiece's, for its models.
+    SentencePiece(sentencepiece::Recipe),
+    /// tiktoken's, for its rank files and for tekken.json.
+    Tiktoken(tiktoken::Recipe),
     /// Each byte is an id.
     Bytes,
 }
@@ -88,6 +104,9 @@ pub(crate) enum Pipeline {
 /// *parse* those that are spelled out in it.
 ///
 /// Parse only text you trust: a user who writes `<|im_end|>` into a parsed prompt ends the turn.
+///
+/// A `tokenizer.json` has only the first switch: like the `tokenizers` library, its tokenizer always recognises the added tokens that
+/// stand in a text, so [`Special::Ignore`] is [`Special::Parse`] there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[expect(clippy::exhaustive_enums, reason = "two switches have four settings")]
 pub enum Special {
@@ -181,6 +200,25 @@ impl Tokenizer {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self { inner: Arc::new(Inner { number, vocabulary, specials, recipe }) }
+    }
+
+    /// A tokenizer whose ids are the bytes of the text: lossless, and no model's.
+    pub(crate) fn bytes() -> Result<Self, crate::VocabularyError> {
+        let mut builder = Builder::new(Alphabet::Text, 256, 256)?;
+        for byte in 0..=255 {
+            builder.push_key(&[byte], attribute::NORMAL)?;
+        }
+        let vocabulary = builder.finish(&std::array::from_fn(|byte| byte as u32))?;
+        let recipe = Recipe {
+            pipeline: Pipeline::Bytes,
+            special: SpecialTokens::default(),
+            eog: Vec::new(),
+            add_bos: false,
+            add_eos: false,
+            chat_templates: Vec::new(),
+            notes: Vec::new(),
+        };
+        Ok(Self::new(vocabulary, Specials::default(), recipe))
     }
 
     /// The ids of `text`.
@@ -404,6 +442,11 @@ impl Tokenizer {
         &self.inner.specials
     }
 
+    /// Whether tables and recipe are all there is to this tokenizer, so that an image can hold it.
+    pub(crate) fn has_image(&self) -> bool {
+        !matches!(self.inner.recipe.pipeline, Pipeline::Crate(_))
+    }
+
     pub(crate) fn recipe(&self) -> &Recipe {
         &self.inner.recipe
     }
@@ -417,6 +460,19 @@ impl Tokenizer {
         match &recipe.pipeline {
             Pipeline::Llama(recipe) => {
                 let encoder = llama::Encoder { recipe, vocabulary, specials };
+                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+            }
+            Pipeline::Tokenizers(recipe) => {
+                let encoder = pipeline::Encoder { recipe, vocabulary, specials };
+                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+            }
+            Pipeline::Crate(wrapped) => wrapped.encode(text, special, sink),
+            Pipeline::SentencePiece(recipe) => {
+                let encoder = sentencepiece::Encoder { recipe, vocabulary, specials };
+                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+            }
+            Pipeline::Tiktoken(recipe) => {
+                let encoder = tiktoken::Encoder { recipe, vocabulary, specials };
                 thread::with(*number, |local| encoder.encode(text, special, local, sink))
             }
             Pipeline::Bytes => {

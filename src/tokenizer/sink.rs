@@ -108,7 +108,11 @@ impl Alignment {
             Self::Identity(base) => Self::Identity(base + part.start),
             Self::Rewritten { base, origin, len } => {
                 let end = origin.get(part.end).map_or(*len, |&origin| origin as usize);
-                Self::Rewritten { base: *base, origin: origin.get(part).unwrap_or_default().to_vec(), len: end }
+                Self::Rewritten {
+                    base: *base,
+                    origin: origin.get(part).unwrap_or_default().to_vec(),
+                    len: end,
+                }
             }
         }
     }

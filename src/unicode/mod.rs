@@ -97,7 +97,7 @@ pub(crate) fn lower(cp: u32) -> u32 {
     match rows.binary_search_by(|&(first, last, ..)| order(first, last, cp)) {
         Ok(at) => {
             let (first, _, step, mapped) = rows[at];
-            if (cp - first) % u32::from(step) == 0 { mapped + (cp - first) } else { cp }
+            if (cp - first).is_multiple_of(u32::from(step)) { mapped + (cp - first) } else { cp }
         }
         Err(_) => cp,
     }
@@ -158,7 +158,8 @@ pub(crate) fn nfc_parts(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
         let (cp, len) = decode(text, pos);
         let begins = char::from_u32(cp).filter(|_| !is_inert(cp)).is_none_or(|c| {
             unicode_normalization::char::canonical_combining_class(c) == 0
-                && unicode_normalization::is_nfc_quick(std::iter::once(c)) == unicode_normalization::IsNormalized::Yes
+                && unicode_normalization::is_nfc_quick(std::iter::once(c))
+                    == unicode_normalization::IsNormalized::Yes
         });
         (begins, len)
     };

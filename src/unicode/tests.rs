@@ -37,7 +37,7 @@ fn classes_case_and_accents_equal_llama_cpps() {
     for (cp, &expected) in generate::cpp_flags(&tables).iter().enumerate() {
         assert_eq!(cpp_flags(cp as u32), expected, "U+{cp:04X}");
     }
-    let mut expected = [0u32; 0x11_0000].to_vec();
+    let mut expected = vec![0; 0x11_0000];
     for pair in generate::rows(&tables["category_ranges"]).windows(2) {
         expected[pair[0][0] as usize..pair[1][0] as usize].fill(pair[0][1]);
     }
@@ -130,11 +130,12 @@ impl Textbook {
         let (mut starter, mut last) = (0, 0);
         for cp in cps {
             let class = self.class[cp as usize];
-            if !kept.is_empty() && (last == 0 || last < class) {
-                if let Some(composed) = self.compose(kept[starter], cp) {
-                    kept[starter] = composed;
-                    continue;
-                }
+            if !kept.is_empty()
+                && (last == 0 || last < class)
+                && let Some(composed) = self.compose(kept[starter], cp)
+            {
+                kept[starter] = composed;
+                continue;
             }
             if class == 0 {
                 starter = kept.len();
@@ -143,7 +144,9 @@ impl Textbook {
             kept.push(cp);
         }
         let mut out = Vec::new();
-        kept.into_iter().for_each(|cp| encode(cp, &mut out));
+        for cp in kept {
+            encode(cp, &mut out);
+        }
         out
     }
 }
@@ -154,7 +157,9 @@ fn nfc_equals_the_tables_of_unicode_16() {
     let textbook = Textbook::new(&tables);
     let utf8 = |cps: &[u32]| {
         let mut out = Vec::new();
-        cps.iter().for_each(|&cp| encode(cp, &mut out));
+        for &cp in cps {
+            encode(cp, &mut out);
+        }
         out
     };
     for cp in 0..0x11_0000 {

@@ -9,8 +9,8 @@ use super::table::Table;
 /// A map as the file has it.
 #[derive(Debug, Default)]
 pub(crate) struct Charsmap {
-    units: Table<u32>,
-    pool: Table<u8>,
+    pub(crate) units: Table<u32>,
+    pub(crate) pool: Table<u8>,
 }
 
 /// Why bytes are no map, or where a map leads astray.
@@ -67,16 +67,6 @@ impl Charsmap {
             .map(|unit| u32::from_le_bytes([unit[0], unit[1], unit[2], unit[3]]))
             .collect();
         Ok(Self { units: units.into(), pool: pool.to_vec().into() })
-    }
-
-    /// A map from its stored parts.
-    pub(crate) fn from_parts(units: Table<u32>, pool: Table<u8>) -> Self {
-        Self { units, pool }
-    }
-
-    /// Array and replacements, as [`Charsmap::from_parts`] takes them.
-    pub(crate) fn parts(&self) -> (&Table<u32>, &Table<u8>) {
-        (&self.units, &self.pool)
     }
 
     /// Whether there is no map: nothing is replaced.

@@ -46,18 +46,22 @@ pub(crate) mod attribute {
     pub(crate) const CONTROL: u16 = 8;
     pub(crate) const USER_DEFINED: u16 = 16;
     pub(crate) const BYTE: u16 = 32;
+    /// An added token that is looked for in normalized text.
+    pub(crate) const NORMALIZED: u16 = 64;
     pub(crate) const LSTRIP: u16 = 128;
     pub(crate) const RSTRIP: u16 = 256;
     /// The id names no token. Its key is empty and it is in no table.
     pub(crate) const HOLE: u16 = 1 << 10;
-    /// The key is the token's literal text, outside the alphabet the engine works in.
+    /// The key is the token's literal text, which no engine looks up: it is outside the alphabet the engine works in, or the
+    /// token is none of the model's own.
     pub(crate) const RAW: u16 = 1 << 11;
 }
 
 /// What the keys are made of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Alphabet {
     /// Keys are the texts of the source.
+    #[default]
     Text,
     /// Texts of the source are written in the GPT-2 byte alphabet; keys are the bytes they stand for.
     ByteLevel,
@@ -65,7 +69,7 @@ pub(crate) enum Alphabet {
 
 /// A vocabulary that its builder has checked: offsets ascend and stay inside the arena, ids stay below `len`, keys are unique,
 /// scores are numbers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Vocabulary {
     pub(crate) alphabet: Alphabet,
     /// Number of token ids, holes included.
@@ -185,7 +189,7 @@ impl Vocabulary {
     /// The token whose text in the source is `text`.
     pub(crate) fn token_by_text(&self, text: &[u8]) -> Option<u32> {
         let found = match self.alphabet {
-            Alphabet::Text => self.index.find(self.keys(), text, Domain::Key),
+            Alphabet::Text => find_text(&self.index, self.keys(), text),
             Alphabet::ByteLevel => find_byte_level(&self.index, self.keys(), text),
         };
         found.filter(|&symbol| symbol < self.len)
@@ -210,7 +214,62 @@ impl Vocabulary {
         if self.attributes(id) & attribute::HOLE != 0 {
             return None;
         }
-        self.arena.get(span.start as usize..span.start as usize + span.len as usize)
+        self.arena.get(span.start as usize..)?.get(..span.len as usize)
+    }
+
+    /// What is wrong with tables that were not built here, if anything: their lengths, and with `entries` each entry.
+    ///
+    /// No lookup depends on it: all of them check their bounds.
+    pub(crate) fn fault(&self, entries: bool) -> Option<&'static str> {
+        let (len, symbols) = (self.len as usize, self.keys.len().saturating_sub(1));
+        let whole = (1..=MAX_SYMBOLS as usize).contains(&len)
+            && (len..=MAX_SYMBOLS as usize).contains(&symbols)
+            && self.attributes.len() == len
+            && self.pieces.len() == len
+            && (self.scores.is_empty() || self.scores.len() == len)
+            && self.bytes.len() == 256
+            && matches!(self.byte_symbols.len(), 0 | 256);
+        if !whole {
+            return Some("tables of the vocabulary's length");
+        }
+        let tables = self.index.fault(symbols, entries).or_else(|| self.pairs.fault(symbols, entries));
+        if tables.is_some() || !entries {
+            return tables;
+        }
+        let inside = |end: u64| end <= self.arena.len() as u64;
+        if self.keys[0] != 0 || !self.keys.is_sorted() || !inside(self.keys[symbols].into()) {
+            return Some("keys that ascend inside their arena");
+        }
+        if !self.pieces.iter().all(|piece| inside(u64::from(piece.start) + u64::from(piece.len))) {
+            return Some("pieces inside their arena");
+        }
+        if self.scores.iter().any(|score| score.is_nan()) {
+            return Some("scores that are numbers");
+        }
+        let known = |table: &[u32], below: usize| table.iter().all(|&id| id == NONE || (id as usize) < below);
+        if !known(&self.bytes, len) || !known(&self.byte_symbols, symbols) {
+            return Some("bytes that stand for known tokens");
+        }
+        None
+    }
+
+    /// Cuts a well-formed text where no merge can reach across: before a `▁` that follows another character, provided that no
+    /// symbol of this vocabulary holds that character's last byte and `▁` in a row. Then the parts merge independently of
+    /// each other, short enough for the memo and for the quick merge loop.
+    pub(crate) fn words(&self, text: &[u8], mut each: impl FnMut(std::ops::Range<usize>)) {
+        const SPACE: &[u8] = "\u{2581}".as_bytes();
+        let mut start = 0;
+        for at in memchr::memmem::find_iter(text, SPACE) {
+            let Some(&before) = at.checked_sub(1).and_then(|i| text.get(i)) else { continue };
+            let bridged = self.bridges[usize::from(before >> 6)] >> (before & 63) & 1 != 0;
+            if !bridged && !text[..at].ends_with(SPACE) {
+                each(start..at);
+                start = at;
+            }
+        }
+        if start < text.len() {
+            each(start..text.len());
+        }
     }
 
     /// The score of `id`, 0 where there is none.
@@ -218,6 +277,14 @@ impl Vocabulary {
     pub(crate) fn score(&self, id: u32) -> f32 {
         self.scores.get(id as usize).copied().unwrap_or_default()
     }
+}
+
+/// Which part of a merge is no token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NotAToken {
+    Left,
+    Right,
+    Whole,
 }
 
 /// Collects tokens, then merges, then pieces, and ends as a [`Vocabulary`].
@@ -284,6 +351,15 @@ impl Builder {
         self.enter(id, start, attributes & !attribute::RAW, Domain::Key)
     }
 
+    /// Adds the next id by its literal text, as a token that the engine can never produce, and that may have the text of one it
+    /// does produce.
+    pub(crate) fn push_raw(&mut self, text: &[u8], attributes: u16) -> Result<u32, VocabularyError> {
+        let id = self.next()?;
+        let start = self.arena.len();
+        self.arena.extend_from_slice(text);
+        self.enter(id, start, attributes | attribute::RAW, Domain::Raw)
+    }
+
     /// Adds the next id as one that names no token.
     pub(crate) fn push_hole(&mut self) -> Result<u32, VocabularyError> {
         let id = self.next()?;
@@ -305,7 +381,7 @@ impl Builder {
     /// The token with this text, as the source writes it, among those added so far.
     pub(crate) fn token_by_text(&self, text: &[u8]) -> Option<u32> {
         let found = match self.alphabet {
-            Alphabet::Text => self.index.find(self.keys(), text, Domain::Key),
+            Alphabet::Text => find_text(&self.index, self.keys(), text),
             Alphabet::ByteLevel => find_byte_level(&self.index, self.keys(), text),
         };
         found.filter(|&symbol| symbol < self.len())
@@ -319,6 +395,10 @@ impl Builder {
     /// The text of `id` as the source has it; `None` for a hole.
     pub(crate) fn text(&self, id: u32) -> Option<Cow<'_, [u8]>> {
         text(self.alphabet, self.attributes_of(id), self.key(id))
+    }
+
+    pub(crate) fn alphabet(&self) -> Alphabet {
+        self.alphabet
     }
 
     /// The attribute bits of `id`, 0 when there is no such token.
@@ -355,6 +435,28 @@ impl Builder {
         Ok(())
     }
 
+    /// Adds the merge of `key[..split]` and `key[split..]`, all three of which must be tokens; gives the last one. Of equal pairs
+    /// the last counts. `guess` is an id that the whole may well have.
+    pub(crate) fn merge_tokens(&mut self, key: &[u8], split: usize, rank: Rank, guess: u32) -> Result<u32, NotAToken> {
+        let find = |part: &[u8]| self.token(part);
+        let left = find(&key[..split]).ok_or(NotAToken::Left)?;
+        let right = find(&key[split..]).ok_or(NotAToken::Right)?;
+        let guessed = self.keys().matches(guess, key, Domain::Key) && guess < self.len();
+        let merged = if guessed { guess } else { find(key).ok_or(NotAToken::Whole)? };
+        self.pairs.replace(left, right, rank, merged);
+        Ok(merged)
+    }
+
+    /// Adds the merge of two symbols into a third. Of equal pairs the first counts.
+    pub(crate) fn merge_symbols(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
+        self.pairs.insert(left, right, rank, merged);
+    }
+
+    /// The merges added so far.
+    pub(crate) fn pairs(&self) -> &Pairs {
+        &self.pairs
+    }
+
     /// Sets what `id` renders to. Every token whose piece is not set renders to its key.
     pub(crate) fn piece(&mut self, id: u32, piece: &[u8]) -> Result<(), VocabularyError> {
         self.fill_pieces();
@@ -370,7 +472,7 @@ impl Builder {
     }
 
     /// Ends the building. `bytes` maps each byte to the token that stands for it ([`NONE`] for none).
-    pub(crate) fn finish(mut self, bytes: [u32; 256]) -> Result<Vocabulary, VocabularyError> {
+    pub(crate) fn finish(mut self, bytes: &[u32; 256]) -> Result<Vocabulary, VocabularyError> {
         if self.attributes.is_empty() {
             return Err(VocabularyError::Empty);
         }
@@ -410,7 +512,13 @@ impl Builder {
         if id >= MAX_SYMBOLS { Err(VocabularyError::TooLarge) } else { Ok(id) }
     }
 
-    fn enter(&mut self, id: u32, start: usize, attributes: u16, domain: Domain) -> Result<u32, VocabularyError> {
+    fn enter(
+        &mut self,
+        id: u32,
+        start: usize,
+        attributes: u16,
+        domain: Domain,
+    ) -> Result<u32, VocabularyError> {
         let end = u32::try_from(self.arena.len()).map_err(|_| VocabularyError::TooLarge)?;
         self.keys.push(end);
         self.attributes.push(attributes);
@@ -427,7 +535,7 @@ impl Builder {
     }
 
     /// The symbol for a text that a merge names, a new one if it is not known yet.
-    fn symbol_or_new(&mut self, key: &[u8]) -> Result<u32, VocabularyError> {
+    pub(crate) fn symbol_or_new(&mut self, key: &[u8]) -> Result<u32, VocabularyError> {
         if let Some(symbol) = self.index.find(self.keys(), key, Domain::Key) {
             return Ok(symbol);
         }
@@ -482,11 +590,12 @@ fn text(alphabet: Alphabet, attributes: u16, key: &[u8]) -> Option<Cow<'_, [u8]>
 
 fn find_byte_level(index: &Index, keys: Keys<'_>, text: &[u8]) -> Option<u32> {
     let mut key = Vec::with_capacity(text.len());
-    if decode_alphabet(text, &mut key) {
-        index.find(keys, &key, Domain::Key)
-    } else {
-        index.find(keys, text, Domain::Raw)
-    }
+    let found = if decode_alphabet(text, &mut key) { index.find(keys, &key, Domain::Key) } else { None };
+    found.or_else(|| index.find(keys, text, Domain::Raw))
+}
+
+fn find_text(index: &Index, keys: Keys<'_>, text: &[u8]) -> Option<u32> {
+    index.find(keys, text, Domain::Key).or_else(|| index.find(keys, text, Domain::Raw))
 }
 
 /// Appends the bytes that `text`, written in the GPT-2 byte alphabet, stands for; `false` when a character of it is not of

@@ -52,25 +52,40 @@ impl Compiled {
         range: Range<usize>,
         each: &mut impl FnMut(Range<usize>),
     ) -> Result<(), SplitError> {
+        let mut gap = range.start;
+        self.matches(text, range.clone(), &mut |found| {
+            for piece in [gap..found.start, found.clone()] {
+                if !piece.is_empty() {
+                    each(piece);
+                }
+            }
+            gap = found.end;
+        })?;
+        if gap < range.end.min(text.len()) {
+            each(gap..range.end);
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with the matches alone, in order; some may be empty.
+    pub(super) fn matches(
+        self: &Arc<Self>,
+        text: &[u8],
+        range: Range<usize>,
+        each: &mut impl FnMut(Range<usize>),
+    ) -> Result<(), SplitError> {
         let Some(segment) = text.get(range.clone()) else { return Ok(()) };
         let readable = readable(segment);
-        let mut gap = 0;
+        let mut at = 0;
         for found in self.regex.find_iter(&*readable) {
             let found = found.map_err(|source| SplitError {
                 pattern: self.pattern().to_owned(),
-                at: range.start + gap,
+                at: range.start + at,
                 len: text.len(),
                 source: Box::new(source),
             })?;
-            for piece in [gap..found.start(), found.range()] {
-                if !piece.is_empty() {
-                    each(range.start + piece.start..range.start + piece.end);
-                }
-            }
-            gap = found.end();
-        }
-        if gap < segment.len() {
-            each(range.start + gap..range.end);
+            each(range.start + found.start()..range.start + found.end());
+            at = found.end();
         }
         Ok(())
     }

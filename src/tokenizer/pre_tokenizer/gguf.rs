@@ -94,6 +94,7 @@ impl GgufSplit {
     ];
 
     /// Calls `each` with the pieces of `range`, in order and without holes.
+    #[allow(clippy::too_many_lines, reason = "a table: one arm for each split")]
     pub(super) fn split(self, text: &[u8], range: Range<usize>, each: &mut impl FnMut(Range<usize>)) {
         match self {
             GgufSplit::Default => punctuation_runs::<Cpp>(text, range, false, &mut |piece| {

@@ -3,7 +3,7 @@
 //! All are linear: what decides a match is looked at once, and a failing alternative fails at its first characters.
 //! Position equals end means "no match". `text` ends where the segment ends, and `pos` is inside it.
 
-use super::classes::Classes;
+use super::classes::{Classes, Letters};
 use crate::unicode::{LETTER, LOWER, MARK, NUMBER, PUNCTUATION, SYMBOL, UPPER, WHITESPACE};
 
 /// Which letters the English contractions (`'s 't 're 've 'm 'll 'd`) are recognised in.
@@ -77,14 +77,14 @@ pub(super) fn words_but_space<C: Classes>(text: &[u8], pos: usize, is: Words) ->
     let (class, len) = C::at(text, pos);
     let next = pos + len;
     if class & is.letters != 0 {
-        return C::run(text, next, |class| class & is.letters != 0);
+        return C::letters(text, next, is.letters, Letters::Any);
     }
     if class & NUMBER != 0 {
         return numbers::<C>(text, pos, is.digits);
     }
     let (after, after_len) = C::at(text, next);
     if after & is.letters != 0 && class & LETTER == 0 && !is_newline(first) {
-        return C::run(text, next + after_len, |class| class & is.letters != 0);
+        return C::letters(text, next + after_len, is.letters, Letters::Any);
     }
     punctuation::<C>(text, pos, (class, len), is.trail, |class| class & is.not_punctuation == 0)
 }
@@ -109,7 +109,7 @@ pub(super) fn gpt2<C: Classes>(text: &[u8], pos: usize) -> usize {
         }
     }
     if class & LETTER != 0 {
-        C::run(text, from, |class| class & LETTER != 0)
+        C::letters(text, from, LETTER, Letters::Any)
     } else if class & NUMBER != 0 {
         C::run(text, from, |class| class & NUMBER != 0)
     } else if class & WHITESPACE != 0 {
@@ -173,7 +173,7 @@ fn cased<C: Classes>(text: &[u8], pos: usize) -> (usize, usize) {
         let (class, len) = C::at(text, upper);
         if class & UPPER == 0 {
             if class & LOWER != 0 {
-                lower = C::run(text, upper + len, |class| class & LOWER != 0);
+                lower = C::letters(text, upper + len, LOWER, C::SMALL);
             }
             return (lower, upper);
         }
@@ -200,7 +200,7 @@ pub(super) fn deepseek_words<C: Classes>(text: &[u8], pos: usize, spark: bool) -
     let is_letter = |class: u8| class & (LETTER | MARK) != 0;
     let may_lead = class & (PUNCTUATION | SYMBOL) == 0 && !is_newline(first);
     if is_letter(class) || (may_lead && is_letter(C::at(text, next).0)) {
-        return C::run(text, next, is_letter);
+        return C::letters(text, next, LETTER | MARK, Letters::Any);
     }
     let trail = if spark { Trail::None } else { Trail::Newlines };
     let end = punctuation::<C>(text, pos, (class, len), trail, |class| class & (PUNCTUATION | SYMBOL) != 0);
@@ -239,7 +239,8 @@ pub(super) fn punctuation<C: Classes>(
     is: impl Fn(u8) -> bool,
 ) -> usize {
     // `class` is that of the end of the text when the space is the last character: whitespace, so never punctuation.
-    if !is(class) && !(text[pos] == b' ' && is(C::at(text, pos + 1).0)) {
+    let begins = is(class) || (text[pos] == b' ' && is(C::at(text, pos + 1).0));
+    if !begins {
         return pos;
     }
     let end = C::run(text, pos + len, is);

@@ -3,6 +3,11 @@
 //! A split known by name or by its pattern is written by hand, linear on any text; only a pattern that nobody knows goes to the regex
 //! engine. The text is generalised UTF-8, as [`repair`](crate::unicode::repair) returns it.
 
+#![allow(
+    clippy::inline_always,
+    reason = "a grammar is written once and its switches are constants where it is used: inlining is what makes each split"
+)]
+
 mod classes;
 mod compiled;
 mod gguf;
@@ -19,7 +24,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub(crate) use compiled::{Compiled, PatternError, SplitError};
+pub use compiled::SplitError;
+pub(crate) use compiled::{Compiled, PatternError};
 pub(crate) use gguf::GgufSplit;
 pub(crate) use names::{Pre, PreKind};
 pub(crate) use patterns::PatternSplit;
@@ -63,6 +69,32 @@ impl Split {
             Split::Regex(compiled) => compiled.split(text, range, each)?,
         }
         Ok(())
+    }
+
+    /// As [`Split::split`], but what no match covers is left out, as tiktoken does. A pattern known by hand covers everything, or it
+    /// gives its gaps, too: ask [`Split::has_no_gaps`].
+    #[inline]
+    pub(crate) fn matches(&self, text: &[u8], each: &mut impl FnMut(Range<usize>)) -> Result<(), SplitError> {
+        match self {
+            Split::Regex(compiled) => compiled.matches(text, 0..text.len(), &mut |found| {
+                if !found.is_empty() {
+                    each(found);
+                }
+            }),
+            _ => self.split(text, each),
+        }
+    }
+
+    /// The split that leaves out what `pattern` does not match, when used by [`Split::matches`].
+    ///
+    /// # Errors
+    ///
+    /// The pattern does not compile.
+    pub(crate) fn of_matches(pattern: &str) -> Result<Split, PatternError> {
+        match from_pattern(pattern).filter(Split::has_no_gaps) {
+            Some(split) => Ok(split),
+            None => Compiled::new(pattern).map(|compiled| Split::Regex(Arc::new(compiled))),
+        }
     }
 
     /// The name under which [`Split::from_name`] finds this split again; it never changes its meaning.

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::classes::{Classes, char_len, cut};
+use super::classes::{Classes, Letters, char_len, cut};
 use super::grammar::{
     Contraction, Tail, Trail, WORD_NUMBER_OR_SPACE, contraction, is_newline, numbers, punctuation, whitespace,
 };
@@ -336,7 +336,7 @@ pub(super) fn exaone_moe<C: Classes>(text: &[u8], pos: usize) -> usize {
     if class & LETTER != 0 || leads {
         let mut end = next;
         loop {
-            end = C::run(text, end, |class| class & (LETTER | MARK) != 0);
+            end = C::letters(text, end, LETTER | MARK, Letters::Any);
             let (after, after_len) = C::at(text, end + 1);
             if text.get(end) != Some(&b' ') || after & LETTER == 0 {
                 return end;
@@ -413,7 +413,7 @@ pub(super) fn kimi_k2<C: Classes>(text: &[u8], pos: usize) -> usize {
     }
     let leads = class & (LETTER | NUMBER) == 0 && !is_newline(text[pos]) && C::at(text, next).0 & LOWER != 0;
     if class & LOWER != 0 || leads {
-        let end = C::run(text, next, |class| class & LOWER != 0);
+        let end = C::letters(text, next, LOWER, C::SMALL);
         return contraction(text, end, Contraction::AnyCase);
     }
     if class & NUMBER != 0 {

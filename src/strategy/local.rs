@@ -1,0 +1,88 @@
+//! Tokenizer files on this machine: at the path, and beside the model.
+
+use std::path::{Path, PathBuf};
+
+use super::Search;
+use crate::error::Failure;
+use crate::evidence::{Evidence, Listing, TokenizerFile};
+use crate::formats::{Content, Files, load_named};
+use crate::resolution::{Found, Outcome, Source};
+
+/// Tokenizer files in one directory.
+#[derive(Debug, Default)]
+pub(crate) struct LocalFiles {
+    /// Files that hold a vocabulary, the best first.
+    found: Vec<TokenizerFile>,
+    /// Halves of a tokenizer and files that only belong to one, for the story.
+    incomplete: Vec<PathBuf>,
+    /// Everything in the directory that a loader may want to see, by name.
+    files: Files,
+}
+
+impl LocalFiles {
+    /// What lies at the path itself: the tokenizer file that it is, or those in the directory that it is.
+    pub(super) fn at(evidence: &Evidence) -> Self {
+        let path = evidence.path();
+        if let Some(kind) = evidence.tokenizer_kind() {
+            let directory =
+                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let found = vec![TokenizerFile { path: path.to_owned(), kind }];
+            return Self { found, ..Self::in_directory(directory) };
+        }
+        if path.is_dir() { Self::in_directory(path) } else { Self::default() }
+    }
+
+    /// What lies in a directory; nothing if it cannot be read.
+    pub(super) fn in_directory(directory: &Path) -> Self {
+        let Ok(listing) = Listing::read(directory) else { return Self::default() };
+        let files = listing.tokenizer_files();
+        let mut entries = Files::default();
+        for path in listing.files() {
+            if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+                entries.insert(name, Content::Path(path.to_owned()));
+            }
+        }
+        Self { found: files.found, incomplete: files.incomplete, files: entries }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    pub(super) fn incomplete(&self) -> &[PathBuf] {
+        &self.incomplete
+    }
+
+    /// The first tokenizer that loads and fits; else the failure of the best one, or `None` when there is nothing to load.
+    pub(super) fn load(&self, search: &Search<'_>) -> Option<Outcome> {
+        let mut failure = None;
+        for TokenizerFile { path, .. } in &self.found {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let mut files = self.files.clone();
+            files.insert(name, Content::Path(path.clone()));
+            let loaded = load_named(&files, name)
+                .map_err(|source| Failure::Format { path: path.display().to_string(), source })
+                .and_then(|tokenizer| {
+                    search.fits(&tokenizer, &path.display().to_string())?;
+                    Ok(tokenizer)
+                });
+            match loaded {
+                Ok(tokenizer) => {
+                    let paths = files.used_by(name);
+                    return Some(Outcome::Found(Found {
+                        notes: tokenizer.recipe().notes.clone(),
+                        tokenizer,
+                        source: Source::Files { paths: paths.clone() },
+                        degraded: false,
+                        files: paths,
+                    }));
+                }
+                Err(error) => {
+                    log::debug!("sibling: {}", crate::error::chain(&error));
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        failure.map(Outcome::from)
+    }
+}
