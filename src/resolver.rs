@@ -187,9 +187,11 @@ impl ResolverBuilder {
         self
     }
 
-    /// The shared cache of Hub repositories. Default: `HF_HUB_CACHE`, else `$HF_HOME/hub`.
+    /// The shared cache of Hub repositories, and the only one: llama.cpp's is then left aside. A cache that the model itself
+    /// lies in is read all the same. Default: `HF_HUB_CACHE`, else `$HF_HOME/hub`.
     pub fn cache_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.hub.cache_dir = Some(directory.into());
+        self.hub.other_caches = Vec::new();
         self
     }
 

@@ -94,3 +94,16 @@ fn tekken_encodes_as_mistral_common_does() {
     check("tekken", &tokenizer, &cases("files/mistral-tekken-240911.tekken.jsonl.gz").unwrap());
     assert_eq!(tokenizer.vocab_size(), 131_072);
 }
+
+#[test]
+fn sentencepiece_models_encode_as_sentencepiece_does() {
+    for (expected, file) in [
+        ("mistral-v3", "mistral-v3/tokenizer.model"),
+        ("spm-test-unigram", "spm-test-unigram/tokenizer.model"),
+        ("t5-v1_1-xxl", "t5-v1_1-xxl/spiece.model"),
+    ] {
+        let Some(bytes) = vocabulary(file) else { return };
+        let tokenizer = sentencepiece::load(file, &bytes, &SideFiles::default()).unwrap();
+        check(expected, &tokenizer, &cases(&format!("files/{expected}.spm.jsonl.gz")).unwrap());
+    }
+}

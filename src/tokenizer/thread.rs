@@ -16,6 +16,7 @@ pub(crate) struct Local {
     pub(crate) unigram: super::unigram::Scratch,
     pub(crate) wordpiece: super::wordpiece::Scratch,
     pub(crate) plamo: super::plamo::Scratch,
+    pub(crate) sentencepiece: super::sentencepiece::Scratch,
 }
 
 impl Local {
@@ -28,6 +29,7 @@ impl Local {
             unigram: super::unigram::Scratch::default(),
             wordpiece: super::wordpiece::Scratch::default(),
             plamo: super::plamo::Scratch::default(),
+            sentencepiece: super::sentencepiece::Scratch::default(),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{MAX_SYMBOLS, VocabularyError};
 /// that was tampered with come wrong tokens, never a panic.
 #[derive(Debug, Default)]
 pub(crate) struct Trie {
-    nodes: Table<Node>,
+    pub(crate) nodes: Table<Node>,
 }
 
 /// A place in a [`Trie`]: all that is needed to go on from there.
@@ -99,16 +99,6 @@ impl Trie {
         }
         slots.nodes.shrink_to_fit();
         Ok(Self { nodes: slots.nodes.into() })
-    }
-
-    /// A trie from its stored array.
-    pub(crate) fn from_parts(nodes: Table<Node>) -> Self {
-        Self { nodes }
-    }
-
-    /// The array, as [`Trie::from_parts`] takes it.
-    pub(crate) fn parts(&self) -> &Table<Node> {
-        &self.nodes
     }
 
     /// Whether there is no key.
@@ -379,7 +369,7 @@ mod tests {
             for bit in 0..64 {
                 let mut nodes = trie.nodes.to_vec();
                 nodes[i].0 ^= 1 << bit;
-                Trie::from_parts(nodes.into()).prefixes(b"abxyzab", |_, _| {});
+                Trie { nodes: nodes.into() }.prefixes(b"abxyzab", |_, _| {});
             }
         }
     }
