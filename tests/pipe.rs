@@ -89,7 +89,8 @@ fn a_bad_line_is_null_and_named_and_fails_at_the_end() {
 fn an_id_left_open_is_minus_one() {
     // This pre-tokenizer gives the unknown token for what it has no token for, and the file names none.
     let gguf = Gguf::open(testdata(MODEL)).unwrap();
-    let model = GgufBuilder::copy_of(&gguf, |key| key != b"tokenizer.ggml.pre").string("tokenizer.ggml.pre", "soprano");
+    let model = GgufBuilder::copy_of(&gguf, |key| key != b"tokenizer.ggml.pre")
+        .string("tokenizer.ggml.pre", "soprano");
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("soprano.gguf");
     std::fs::write(&path, model.finish()).unwrap();
@@ -207,7 +208,15 @@ fn binary() -> &'static Path {
     BINARY.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit());
-        cargo.args(["build", "--quiet", "--offline", "--example", "pipe", "--message-format", "json-render-diagnostics"]);
+        cargo.args([
+            "build",
+            "--quiet",
+            "--offline",
+            "--example",
+            "pipe",
+            "--message-format",
+            "json-render-diagnostics",
+        ]);
         if !cfg!(feature = "hub") {
             cargo.arg("--no-default-features");
         }
@@ -215,7 +224,8 @@ fn binary() -> &'static Path {
         assert!(output.status.success(), "the example does not build");
         let artifacts = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap());
         let executable = |artifact: serde_json::Value| {
-            (artifact["target"]["name"] == "pipe").then(|| artifact["executable"].as_str().map(PathBuf::from))?
+            (artifact["target"]["name"] == "pipe")
+                .then(|| artifact["executable"].as_str().map(PathBuf::from))?
         };
         artifacts.filter_map(executable).next().expect("cargo names what it built")
     })
