@@ -293,10 +293,10 @@ fn normalizer(component: &Component<'_>, charsmap: &mut Charsmap) -> Covered<Nor
                 .map_err(|_| component.foreign("precompiled_charsmap"))?;
             let parsed = Charsmap::parse(&bytes).map_err(|error| component.foreign(&error.to_string()))?;
             // The library reads an array of whole units and takes all that follows for text.
-            let units = parsed.parts().0.len() * 4;
+            let units = parsed.units.len() * 4;
             let whole =
                 bytes.first_chunk().is_some_and(|length| u32::from_le_bytes(*length) as usize == units);
-            if !whole || std::str::from_utf8(parsed.parts().1).is_err() || !charsmap.is_empty() {
+            if !whole || std::str::from_utf8(&parsed.pool).is_err() || !charsmap.is_empty() {
                 return Err(component.foreign("precompiled_charsmap"));
             }
             let plain = parsed.plain_ascii();
