@@ -204,7 +204,7 @@ impl NormalizerSpec {
     fn read(&self, whitespace_as_suffix: bool) -> Result<(Normalizer, Charsmap), CharsmapShape> {
         let bytes = self.precompiled_charsmap.as_deref().unwrap_or_default();
         let charsmap = if bytes.is_empty() { Charsmap::default() } else { Charsmap::parse(bytes)? };
-        let array = charsmap.parts().0.len() * 4;
+        let array = charsmap.units.len() * 4;
         if !bytes.is_empty() && (array == 0 || array % 1024 != 0) {
             return Err(CharsmapShape::Array(array));
         }

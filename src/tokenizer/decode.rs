@@ -1,11 +1,14 @@
 //! Ids → text, at once and as they come. Both take the same steps, so that they cannot differ.
 
-use super::{DecodeError, Pipeline, SpecialText, Tokenizer, llama, sentencepiece, tiktoken};
+use super::{DecodeError, Pipeline, SpecialText, Tokenizer, llama, pipeline, sentencepiece, tiktoken};
 
 /// What decoding remembers from one id to the next.
 #[derive(Clone, Debug)]
 enum State {
     Llama(llama::Decoder),
+    Pipeline(pipeline::Decoder),
+    /// A decoder that is not known here may change any text with the next id.
+    Crate(Vec<u32>, SpecialText),
     SentencePiece(sentencepiece::Decoder),
     Tiktoken(tiktoken::Decoder),
     Bytes,
@@ -15,6 +18,11 @@ impl State {
     fn new(tokenizer: &Tokenizer, special: SpecialText) -> Self {
         match &tokenizer.recipe().pipeline {
             Pipeline::Llama(recipe) => Self::Llama(llama::Decoder::new(recipe, special)),
+            Pipeline::Tokenizers(recipe) => Self::Pipeline(pipeline::Decoder::new(&recipe.renderer, special)),
+            Pipeline::Crate(wrapped) => match &wrapped.renderer {
+                Some(renderer) => Self::Pipeline(pipeline::Decoder::new(renderer, special)),
+                None => Self::Crate(Vec::new(), special),
+            },
             Pipeline::SentencePiece(_) => Self::SentencePiece(sentencepiece::Decoder::new(special)),
             Pipeline::Tiktoken(_) => Self::Tiktoken(tiktoken::Decoder::new(special)),
             Pipeline::Rwkv | Pipeline::Bytes => Self::Bytes,
@@ -27,6 +35,11 @@ impl State {
         let vocabulary = tokenizer.vocabulary();
         let known = match (self, &tokenizer.recipe().pipeline) {
             (Self::Llama(decoder), Pipeline::Llama(recipe)) => decoder.push(recipe, vocabulary, id, out),
+            (Self::Pipeline(decoder), pipeline) => match renderer(pipeline) {
+                Some(renderer) => decoder.push(renderer, vocabulary, id, out),
+                None => None,
+            },
+            (Self::Crate(ids, _), _) => vocabulary.text(id).map(|_| ids.push(id)),
             (Self::SentencePiece(decoder), Pipeline::SentencePiece(recipe)) => {
                 decoder.push(recipe, vocabulary, id, out)
             }
@@ -36,11 +49,29 @@ impl State {
         known.ok_or(DecodeError::UnknownId { id, vocab_size: vocabulary.len })
     }
 
-    /// Appends what waited for more ids when there are none.
-    fn finish(&mut self, out: &mut Vec<u8>) {
-        if let Self::SentencePiece(decoder) = self {
-            decoder.flush(out);
+    /// Appends what is still held back.
+    fn finish(&mut self, tokenizer: &Tokenizer, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        match (self, &tokenizer.recipe().pipeline) {
+            (Self::SentencePiece(decoder), _) => decoder.flush(out),
+            (Self::Pipeline(decoder), pipeline) => {
+                if let Some(renderer) = renderer(pipeline) {
+                    decoder.finish(renderer, out);
+                }
+            }
+            (Self::Crate(ids, special), Pipeline::Crate(wrapped)) => {
+                out.extend_from_slice(wrapped.decode(ids, *special)?.as_bytes());
+            }
+            _ => {}
         }
+        Ok(())
+    }
+}
+
+fn renderer(pipeline: &Pipeline) -> Option<&pipeline::Renderer> {
+    match pipeline {
+        Pipeline::Tokenizers(recipe) => Some(&recipe.renderer),
+        Pipeline::Crate(wrapped) => wrapped.renderer.as_ref(),
+        _ => None,
     }
 }
 
@@ -81,7 +112,7 @@ pub(super) fn decode_into(
     for &id in ids {
         state.push(tokenizer, id, bytes).inspect_err(|_| bytes.truncate(before))?;
     }
-    state.finish(bytes);
+    state.finish(tokenizer, bytes).inspect_err(|_| bytes.truncate(before))?;
     if cleans(tokenizer) {
         let mut text = bytes.split_off(before);
         clean(tokenizer, &mut text);
@@ -133,7 +164,10 @@ impl<'t> DecodeStream<'t> {
     /// Ends the stream and returns the rest of the text.
     #[must_use]
     pub fn finish(mut self) -> String {
-        self.state.finish(&mut self.raw);
+        // Only a decoder that is not known here can fail, on ids that it has taken one by one; then nothing was certain.
+        if let Err(error) = self.state.finish(self.tokenizer, &mut self.raw) {
+            log::warn!("the end of a stream of ids could not be decoded: {error}");
+        }
         self.advance(self.raw.len());
         self.text.push_str(&String::from_utf8_lossy(&self.clean));
         self.text

@@ -21,7 +21,7 @@ pub use charsmap::CharsmapError;
 #[cfg(test)]
 pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
-pub(crate) use pairs::{Pair, Pairs, Rank};
+pub(crate) use pairs::{Pairs, Rank};
 pub(crate) use table::Table;
 pub(crate) use trie::{Node, Trie, Walker};
 
@@ -46,18 +46,22 @@ pub(crate) mod attribute {
     pub(crate) const CONTROL: u16 = 8;
     pub(crate) const USER_DEFINED: u16 = 16;
     pub(crate) const BYTE: u16 = 32;
+    /// An added token that is looked for in normalized text.
+    pub(crate) const NORMALIZED: u16 = 64;
     pub(crate) const LSTRIP: u16 = 128;
     pub(crate) const RSTRIP: u16 = 256;
     /// The id names no token. Its key is empty and it is in no table.
     pub(crate) const HOLE: u16 = 1 << 10;
-    /// The key is the token's literal text, outside the alphabet the engine works in.
+    /// The key is the token's literal text, which no engine looks up: it is outside the alphabet the engine works in, or the
+    /// token is none of the model's own.
     pub(crate) const RAW: u16 = 1 << 11;
 }
 
 /// What the keys are made of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Alphabet {
     /// Keys are the texts of the source.
+    #[default]
     Text,
     /// Texts of the source are written in the GPT-2 byte alphabet; keys are the bytes they stand for.
     ByteLevel,
@@ -65,7 +69,7 @@ pub(crate) enum Alphabet {
 
 /// A vocabulary that its builder has checked: offsets ascend and stay inside the arena, ids stay below `len`, keys are unique,
 /// scores are numbers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Vocabulary {
     pub(crate) alphabet: Alphabet,
     /// Number of token ids, holes included.
@@ -210,7 +214,43 @@ impl Vocabulary {
         if self.attributes(id) & attribute::HOLE != 0 {
             return None;
         }
-        self.arena.get(span.start as usize..span.start as usize + span.len as usize)
+        self.arena.get(span.start as usize..)?.get(..span.len as usize)
+    }
+
+    /// What is wrong with tables that were not built here, if anything: their lengths, and with `entries` each entry.
+    ///
+    /// No lookup depends on it: all of them check their bounds.
+    pub(crate) fn fault(&self, entries: bool) -> Option<&'static str> {
+        let (len, symbols) = (self.len as usize, self.keys.len().saturating_sub(1));
+        let whole = (1..=MAX_SYMBOLS as usize).contains(&len)
+            && (len..=MAX_SYMBOLS as usize).contains(&symbols)
+            && self.attributes.len() == len
+            && self.pieces.len() == len
+            && (self.scores.is_empty() || self.scores.len() == len)
+            && self.bytes.len() == 256
+            && matches!(self.byte_symbols.len(), 0 | 256);
+        if !whole {
+            return Some("tables of the vocabulary's length");
+        }
+        let tables = self.index.fault(symbols, entries).or_else(|| self.pairs.fault(symbols, entries));
+        if tables.is_some() || !entries {
+            return tables;
+        }
+        let inside = |end: u64| end <= self.arena.len() as u64;
+        if self.keys[0] != 0 || !self.keys.is_sorted() || !inside(self.keys[symbols].into()) {
+            return Some("keys that ascend inside their arena");
+        }
+        if !self.pieces.iter().all(|piece| inside(u64::from(piece.start) + u64::from(piece.len))) {
+            return Some("pieces inside their arena");
+        }
+        if self.scores.iter().any(|score| score.is_nan()) {
+            return Some("scores that are numbers");
+        }
+        let known = |table: &[u32], below: usize| table.iter().all(|&id| id == NONE || (id as usize) < below);
+        if !known(&self.bytes, len) || !known(&self.byte_symbols, symbols) {
+            return Some("bytes that stand for known tokens");
+        }
+        None
     }
 
     /// Cuts a well-formed text where no merge can reach across: before a `▁` that follows another character, provided that no
@@ -237,6 +277,14 @@ impl Vocabulary {
     pub(crate) fn score(&self, id: u32) -> f32 {
         self.scores.get(id as usize).copied().unwrap_or_default()
     }
+}
+
+/// Which part of a merge is no token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NotAToken {
+    Left,
+    Right,
+    Whole,
 }
 
 /// Collects tokens, then merges, then pieces, and ends as a [`Vocabulary`].
@@ -349,6 +397,10 @@ impl Builder {
         text(self.alphabet, self.attributes_of(id), self.key(id))
     }
 
+    pub(crate) fn alphabet(&self) -> Alphabet {
+        self.alphabet
+    }
+
     /// The attribute bits of `id`, 0 when there is no such token.
     pub(crate) fn attributes_of(&self, id: u32) -> u16 {
         self.attributes.get(id as usize).copied().unwrap_or_default()
@@ -381,6 +433,18 @@ impl Builder {
         let merged = self.symbol_or_new(key)?;
         self.pairs.insert(left, right, rank, merged);
         Ok(())
+    }
+
+    /// Adds the merge of `key[..split]` and `key[split..]`, all three of which must be tokens; gives the last one. Of equal pairs
+    /// the last counts. `guess` is an id that the whole may well have.
+    pub(crate) fn merge_tokens(&mut self, key: &[u8], split: usize, rank: Rank, guess: u32) -> Result<u32, NotAToken> {
+        let find = |part: &[u8]| self.token(part);
+        let left = find(&key[..split]).ok_or(NotAToken::Left)?;
+        let right = find(&key[split..]).ok_or(NotAToken::Right)?;
+        let guessed = self.keys().matches(guess, key, Domain::Key) && guess < self.len();
+        let merged = if guessed { guess } else { find(key).ok_or(NotAToken::Whole)? };
+        self.pairs.replace(left, right, rank, merged);
+        Ok(merged)
     }
 
     /// Adds the merge of two symbols into a third. Of equal pairs the first counts.
