@@ -15,8 +15,7 @@ use crate::strategy::{Search, Strategy};
 
 /// Finds the tokenizer of a model.
 ///
-/// [`Resolver::default`] is what most programs want: every strategy, the environment of the process (the table is in the crate's
-/// documentation), the shared Hugging Face cache. Cheap to clone; `Send` and `Sync`.
+/// [`Resolver::default`] is what most programs want: every strategy, the environment of the process (see [`environment`](crate::environment)), the shared Hugging Face cache. Cheap to clone; `Send` and `Sync`.
 ///
 /// ```
 /// use anytok::{Resolver, Special};
