@@ -65,6 +65,7 @@ mod hub;
 mod mmap;
 mod resolution;
 mod resolver;
+mod store;
 mod strategy;
 mod tokenizer;
 mod unicode;
@@ -78,6 +79,7 @@ pub use hub::{
 pub use mmap::Bytes;
 pub use resolution::{Answer, Attempt, Resolution, Source};
 pub use resolver::{Resolver, ResolverBuilder};
+pub use store::{Entry, ImageError, Store};
 pub use strategy::Strategy;
 pub use tokenizer::{
     DecodeError, DecodeStream, EncodeError, Encoding, Special, SpecialText, SpecialTokens, SplitError,

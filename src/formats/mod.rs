@@ -64,6 +64,8 @@ pub(crate) fn load_named(files: &Files, name: &str) -> Result<Tokenizer, FormatE
     match kind {
         TokenizerKind::Tiktoken => tiktoken::load(name, &bytes, &side),
         TokenizerKind::Tekken => tekken::load(name, &bytes, &side),
+        TokenizerKind::SentencePiece => sentencepiece::load(name, &bytes, &side),
+        TokenizerKind::RwkvVocab => rwkv::load(name, &bytes, &side),
         TokenizerKind::TokenizerJson => tokenizer_json::load_json(&bytes, &side),
         TokenizerKind::VocabTxt => vocab_txt::load_vocab_txt(&bytes, &side),
         TokenizerKind::VocabJson | TokenizerKind::MergesTxt => {
@@ -77,7 +79,6 @@ pub(crate) fn load_named(files: &Files, name: &str) -> Result<Tokenizer, FormatE
             let (vocab, merges) = if is_vocab { (&bytes, &other) } else { (&other, &bytes) };
             vocab_merges::load_vocab_merges(vocab, merges, &side)
         }
-        _ => Err(FormatError::UnsupportedModel { file: name.into(), kind: kind.to_string(), hint: String::new() }),
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) mod pipeline;
 pub(crate) mod plamo;
 pub(crate) mod pre_tokenizer;
 pub(crate) mod rwkv;
+pub(crate) mod sentencepiece;
 mod sink;
 mod specials;
 #[cfg(test)]
@@ -91,6 +92,10 @@ pub(crate) enum Pipeline {
     /// That of `tokenizers`, by that crate itself. An image cannot hold it.
     #[serde(skip)]
     Crate(pipeline::Wrapped),
+    /// That of the package `rwkv`, for its vocabulary files.
+    Rwkv,
+    /// sentencepiece's, for its models.
+    SentencePiece(sentencepiece::Recipe),
     /// tiktoken's, for its rank files and for tekken.json.
     Tiktoken(tiktoken::Recipe),
     /// Each byte is an id.
@@ -439,6 +444,11 @@ impl Tokenizer {
         &self.inner.specials
     }
 
+    /// Whether tables and recipe are all there is to this tokenizer, so that an image can hold it.
+    pub(crate) fn has_image(&self) -> bool {
+        !matches!(self.inner.recipe.pipeline, Pipeline::Crate(_))
+    }
+
     pub(crate) fn recipe(&self) -> &Recipe {
         &self.inner.recipe
     }
@@ -459,6 +469,11 @@ impl Tokenizer {
                 thread::with(*number, |local| encoder.encode(text, special, local, sink))
             }
             Pipeline::Crate(wrapped) => wrapped.encode(text, special, sink),
+            Pipeline::Rwkv => rwkv::encode_all(&vocabulary.trie, text, sink),
+            Pipeline::SentencePiece(recipe) => {
+                let encoder = sentencepiece::Encoder { recipe, vocabulary, specials };
+                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+            }
             Pipeline::Tiktoken(recipe) => {
                 let encoder = tiktoken::Encoder { recipe, vocabulary, specials };
                 thread::with(*number, |local| encoder.encode(text, special, local, sink))

@@ -7,10 +7,10 @@ use crate::vocabulary::Table;
 #[derive(Debug, Default)]
 pub(crate) struct Specials {
     /// Token ids in the byte order of their texts.
-    ids: Table<u32>,
+    pub(crate) ids: Table<u32>,
     /// `ids.len() + 1` offsets into `arena`.
-    offsets: Table<u32>,
-    arena: Table<u8>,
+    pub(crate) offsets: Table<u32>,
+    pub(crate) arena: Table<u8>,
     starts: Starts,
 }
 
@@ -43,8 +43,11 @@ impl Specials {
         specials
     }
 
-    /// From stored parts; `None` unless the texts are sorted, not empty and inside the arena.
-    pub(crate) fn from_parts(ids: Table<u32>, offsets: Table<u32>, arena: Table<u8>) -> Option<Self> {
+    /// From parts that were stored; `None` unless the texts are sorted, not empty and inside the arena.
+    ///
+    /// The parts are copied if they are mapped: they are small, and every text is indexed without another check.
+    pub(crate) fn from_parts(ids: &[u32], offsets: &[u32], arena: &[u8]) -> Option<Self> {
+        let (ids, offsets, arena) = (ids.to_vec(), offsets.to_vec(), arena.to_vec());
         let fits = offsets.len() == ids.len() + 1
             && offsets.first() == Some(&0)
             && offsets.last().copied() == u32::try_from(arena.len()).ok()
@@ -52,17 +55,13 @@ impl Specials {
         if !fits {
             return None;
         }
-        let mut specials = Self { ids, offsets, arena, starts: Starts::default() };
+        let mut specials =
+            Self { ids: ids.into(), offsets: offsets.into(), arena: arena.into(), starts: Starts::default() };
         if !(1..specials.len()).all(|i| specials.text(i - 1) < specials.text(i)) {
             return None;
         }
         specials.starts = specials.find_starts();
         Some(specials)
-    }
-
-    /// Ids, offsets and arena, as [`Specials::from_parts`] takes them.
-    pub(crate) fn parts(&self) -> (&Table<u32>, &Table<u32>, &Table<u8>) {
-        (&self.ids, &self.offsets, &self.arena)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -12,8 +12,8 @@ use super::{Keys, MAX_SYMBOLS};
 /// collide.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    slots: Table<u32>,
-    seed: u64,
+    pub(crate) slots: Table<u32>,
+    pub(crate) seed: u64,
 }
 
 /// What separates keys of the engine's alphabet from texts that are no word of it (see [`super::attribute::RAW`]): both may
@@ -31,13 +31,19 @@ impl Index {
         Self { slots: slots.into(), seed }
     }
 
-    /// A table from its stored parts; `None` unless the length is a power of two.
-    pub(crate) fn from_parts(slots: Table<u32>, seed: u64) -> Option<Self> {
-        slots.len().is_power_of_two().then_some(Self { slots, seed })
-    }
-
-    pub(crate) fn parts(&self) -> (&Table<u32>, u64) {
-        (&self.slots, self.seed)
+    /// What is wrong with a table that was not built here, if anything: its length, and with `entries` its slots, which may
+    /// name `symbols` symbols.
+    pub(super) fn fault(&self, symbols: usize, entries: bool) -> Option<&'static str> {
+        if !self.slots.len().is_power_of_two() {
+            return Some("an index whose length is a power of two");
+        }
+        if !entries {
+            return None;
+        }
+        // A table without a free slot would make every search for an unknown key walk all of it.
+        let used = self.slots.iter().filter(|&&slot| slot != 0).count();
+        let known = self.slots.iter().all(|slot| *slot == 0 || (1..=symbols).contains(&((slot & ID_MASK) as usize)));
+        (used > self.slots.len() / 8 * 7 || !known).then_some("an index of known symbols, with free slots")
     }
 
     /// The symbol whose key is `key`.
@@ -53,7 +59,8 @@ impl Index {
                 return None;
             }
             if slot >> ID_BITS == tag(hash) {
-                let symbol = (slot & ID_MASK) - 1;
+                // A damaged slot may hold no symbol; no key belongs to the number that comes out then.
+                let symbol = (slot & ID_MASK).wrapping_sub(1);
                 if keys.matches(symbol, key, domain) {
                     return Some(symbol);
                 }

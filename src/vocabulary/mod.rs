@@ -21,7 +21,7 @@ pub use charsmap::CharsmapError;
 #[cfg(test)]
 pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
-pub(crate) use pairs::{Pair, Pairs, Rank};
+pub(crate) use pairs::{Pairs, Rank};
 pub(crate) use table::Table;
 pub(crate) use trie::{Node, Trie, Walker};
 
@@ -58,9 +58,10 @@ pub(crate) mod attribute {
 }
 
 /// What the keys are made of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Alphabet {
     /// Keys are the texts of the source.
+    #[default]
     Text,
     /// Texts of the source are written in the GPT-2 byte alphabet; keys are the bytes they stand for.
     ByteLevel,
@@ -68,7 +69,7 @@ pub(crate) enum Alphabet {
 
 /// A vocabulary that its builder has checked: offsets ascend and stay inside the arena, ids stay below `len`, keys are unique,
 /// scores are numbers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Vocabulary {
     pub(crate) alphabet: Alphabet,
     /// Number of token ids, holes included.
@@ -213,7 +214,62 @@ impl Vocabulary {
         if self.attributes(id) & attribute::HOLE != 0 {
             return None;
         }
-        self.arena.get(span.start as usize..span.start as usize + span.len as usize)
+        self.arena.get(span.start as usize..)?.get(..span.len as usize)
+    }
+
+    /// What is wrong with tables that were not built here, if anything: their lengths, and with `entries` each entry.
+    ///
+    /// No lookup depends on it: all of them check their bounds.
+    pub(crate) fn fault(&self, entries: bool) -> Option<&'static str> {
+        let (len, symbols) = (self.len as usize, self.keys.len().saturating_sub(1));
+        let whole = (1..=MAX_SYMBOLS as usize).contains(&len)
+            && (len..=MAX_SYMBOLS as usize).contains(&symbols)
+            && self.attributes.len() == len
+            && self.pieces.len() == len
+            && (self.scores.is_empty() || self.scores.len() == len)
+            && self.bytes.len() == 256
+            && matches!(self.byte_symbols.len(), 0 | 256);
+        if !whole {
+            return Some("tables of the vocabulary's length");
+        }
+        let tables = self.index.fault(symbols, entries).or_else(|| self.pairs.fault(symbols, entries));
+        if tables.is_some() || !entries {
+            return tables;
+        }
+        let inside = |end: u64| end <= self.arena.len() as u64;
+        if self.keys[0] != 0 || !self.keys.is_sorted() || !inside(self.keys[symbols].into()) {
+            return Some("keys that ascend inside their arena");
+        }
+        if !self.pieces.iter().all(|piece| inside(u64::from(piece.start) + u64::from(piece.len))) {
+            return Some("pieces inside their arena");
+        }
+        if self.scores.iter().any(|score| score.is_nan()) {
+            return Some("scores that are numbers");
+        }
+        let known = |table: &[u32], below: usize| table.iter().all(|&id| id == NONE || (id as usize) < below);
+        if !known(&self.bytes, len) || !known(&self.byte_symbols, symbols) {
+            return Some("bytes that stand for known tokens");
+        }
+        None
+    }
+
+    /// Cuts a well-formed text where no merge can reach across: before a `▁` that follows another character, provided that no
+    /// symbol of this vocabulary holds that character's last byte and `▁` in a row. Then the parts merge independently of
+    /// each other, short enough for the memo and for the quick merge loop.
+    pub(crate) fn words(&self, text: &[u8], mut each: impl FnMut(std::ops::Range<usize>)) {
+        const SPACE: &[u8] = "\u{2581}".as_bytes();
+        let mut start = 0;
+        for at in memchr::memmem::find_iter(text, SPACE) {
+            let Some(&before) = at.checked_sub(1).and_then(|i| text.get(i)) else { continue };
+            let bridged = self.bridges[usize::from(before >> 6)] >> (before & 63) & 1 != 0;
+            if !bridged && !text[..at].ends_with(SPACE) {
+                each(start..at);
+                start = at;
+            }
+        }
+        if start < text.len() {
+            each(start..text.len());
+        }
     }
 
     /// The score of `id`, 0 where there is none.

@@ -23,9 +23,9 @@ pub(crate) struct Pair {
 /// merges (see [`super::Vocabulary`]).
 #[derive(Debug, Default)]
 pub(crate) struct Pairs {
-    slots: Table<Pair>,
+    pub(crate) slots: Table<Pair>,
     /// Odd, and random per vocabulary, so that no model file can be crafted to make its merges collide.
-    multiplier: u64,
+    pub(crate) multiplier: u64,
 }
 
 impl Pairs {
@@ -36,13 +36,20 @@ impl Pairs {
         Self { slots: slots.into(), multiplier: seed | 1 }
     }
 
-    /// A table from its stored parts; `None` unless the length is a power of two.
-    pub(crate) fn from_parts(slots: Table<Pair>, multiplier: u64) -> Option<Self> {
-        slots.len().is_power_of_two().then_some(Self { slots, multiplier })
-    }
-
-    pub(crate) fn parts(&self) -> (&Table<Pair>, u64) {
-        (&self.slots, self.multiplier)
+    /// What is wrong with a table that was not built here, if anything: its length, and with `entries` its slots, which may
+    /// name `symbols` symbols.
+    pub(super) fn fault(&self, symbols: usize, entries: bool) -> Option<&'static str> {
+        if !self.slots.is_empty() && !self.slots.len().is_power_of_two() {
+            return Some("a merge table whose length is a power of two");
+        }
+        if !entries || self.slots.is_empty() {
+            return None;
+        }
+        let used = self.iter().count();
+        let known = self
+            .iter()
+            .all(|(left, right, _, merged)| [left, right, merged].iter().all(|&symbol| (symbol as usize) < symbols));
+        (used > self.slots.len() / 8 * 7 || !known).then_some("merges of known symbols, with free slots")
     }
 
     /// The rank of the merge of `left` and `right`, and the symbol it makes.
