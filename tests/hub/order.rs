@@ -81,16 +81,16 @@ fn sibling_stands_before_backup() {
 fn local_first_asks_the_network_last() {
     let world = World::new();
     let model = world.model();
-    let resolver = world.builder().chain(Strategy::LOCAL_FIRST).build();
-    let cold = resolver.resolve(&model).unwrap();
+    let resolve = || world.builder().chain(Strategy::LOCAL_FIRST).build().resolve(&model).unwrap();
+    let cold = resolve();
     let expected =
         ["embedded: not applicable", "sibling: not applicable", "cache: not applicable", "hub: found"];
     assert_found(&cold, &expected);
     world.requests();
-    let warm = resolver.resolve(&model).unwrap();
+    let warm = resolve();
     assert_found(&warm, &[expected[0], expected[1], "cache: found"]);
     world.write("models/one/tokenizer.json", models::tokenizer_json());
-    let beside = resolver.resolve(&model).unwrap();
+    let beside = resolve();
     assert_found(&beside, &[expected[0], "sibling: found"]);
     assert_eq!(world.requests(), [""; 0]);
 }

@@ -252,3 +252,25 @@ fn a_side_file_that_fails_costs_neither_the_tokenizer_nor_a_wait() {
     assert!(found.notes().iter().any(|note| note.contains("tokenizer_config.json is left out")), "{found}");
     assert_eq!(world.requests().len(), 2);
 }
+
+#[test]
+fn what_is_stored_is_not_asked_for_and_what_failed_is_not_stored() {
+    let world = World::new();
+    let model = world.model();
+    world.write("models/one/tokenizer.json", models::tokenizer_json());
+    let resolve = || {
+        let resolver = world.builder().store_dir(world.directory.path().join("store")).build();
+        resolver.resolve(&model).unwrap()
+    };
+    world.hub.script("/tokenizer.json", [Fault::Status(403, vec![])]);
+    let beside = resolve();
+    assert_eq!(beside.strategy(), Strategy::Sibling, "{beside}");
+    world.requests();
+    let found = resolve();
+    assert_found(&found, &FROM_HUB);
+    assert_eq!(world.requests()[0], "GET /org/model/resolve/main/tokenizer.json");
+    let stored = resolve();
+    assert_found(&stored, &FROM_HUB);
+    assert_eq!(stored.source(), found.source());
+    assert_eq!(world.requests(), [""; 0]);
+}

@@ -70,12 +70,14 @@ impl World {
         self.write("models/one/model.gguf", gguf.finish())
     }
 
-    /// A builder for this world alone: no token, no cache and no Hub of the machine's.
+    /// A builder for this world alone: no token, no cache and no Hub of the machine's. Every call runs the chain, as long as each
+    /// has a resolver of its own.
     pub fn builder(&self) -> ResolverBuilder {
         Resolver::builder()
             .endpoint(self.hub.endpoint())
             .cache_dir(self.cache())
             .without_token()
+            .without_store()
             .offline(false)
             .budget(Duration::from_secs(20))
     }
