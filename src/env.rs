@@ -190,4 +190,25 @@ mod tests {
         assert_eq!(path("/a/$D/${D}e/$UNSET/${UNSET}/$"), "/a/d/de/$UNSET/${UNSET}/$");
         assert_eq!(path("/a/$D$D"), "/a/dd");
     }
+
+    #[test]
+    fn the_table_lists_what_is_read() {
+        let read = Arc::new(std::sync::Mutex::new(std::collections::BTreeSet::new()));
+        let log = Arc::clone(&read);
+        let lookup = move |name: &str| {
+            log.lock().unwrap().insert(name.to_uppercase());
+            None
+        };
+        let environment = Environment { lookup: Arc::new(lookup), home: None };
+        let _ = crate::resolver::ResolverBuilder::from_environment(&environment);
+        let table = include_str!("environment.md");
+        let listed =
+            table.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1));
+        let listed: std::collections::BTreeSet<String> = listed
+            .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+            .filter(|name| *name != if cfg!(windows) { "HOME" } else { "USERPROFILE" })
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(*read.lock().unwrap(), listed);
+    }
 }

@@ -55,6 +55,8 @@
 //! nothing needs a C compiler.
 
 mod env;
+#[doc = include_str!("environment.md")]
+pub mod environment {}
 mod error;
 pub mod evidence;
 mod fit;

@@ -34,6 +34,8 @@ pub(crate) struct Session<'a> {
     /// Whether the repository has answered with a file, so that a later "no such repository" must mean the file.
     answered: bool,
     requests: u32,
+    /// Further attempts after a failure that may pass.
+    retries: u32,
 }
 
 /// A file of a repository, verified.
@@ -120,6 +122,7 @@ impl<'a> Session<'a> {
             token_refused: false,
             answered: false,
             requests: 0,
+            retries: settings.retry.limit,
         })
     }
 
@@ -150,6 +153,14 @@ impl<'a> Session<'a> {
             self.repository, fetched.commit, fetched.how
         );
         Ok(Fetched { requests, ..fetched })
+    }
+
+    /// As [`fetch`](Self::fetch), but a failure is not waited out: for files that are not worth it.
+    pub(crate) fn fetch_without_retries(&mut self, file: &str) -> Result<Fetched, Error> {
+        let retries = std::mem::take(&mut self.retries);
+        let fetched = self.fetch(file);
+        self.retries = retries;
+        fetched
     }
 
     /// `file` at the session's commit, if the cache has it. Makes no request; what is not known is `None`.
@@ -271,7 +282,7 @@ impl<'a> Session<'a> {
             };
             // A wait that the budget cannot hold is not begun: the next strategy gets the time.
             let fits = self.deadline.remaining().is_some_and(|left| pause < left);
-            if attempt >= self.settings.retry.limit || !fits {
+            if attempt >= self.retries || !fits {
                 return Err(failure.error);
             }
             debug!("{}/{file}: again in {pause:?}: {}", self.repository, failure.error);

@@ -244,7 +244,7 @@ mod tests {
     fn an_empty_environment_has_the_documented_defaults() {
         let settings = settings(&[]);
         assert_eq!(settings.endpoint, "https://huggingface.co");
-        assert_eq!((settings.token, settings.cache_dir), (None, None));
+        assert_eq!((settings.token, settings.cache_dir, settings.other_caches), (None, None, vec![]));
         assert!(!settings.offline && settings.symlinks);
         assert_eq!(settings.timeouts.first_byte, Duration::from_secs(10));
         assert_eq!(settings.max_file_bytes, 67_108_864);

@@ -100,3 +100,33 @@ impl Shelf for Cached<'_> {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::env::Environment;
+    use crate::gguf::GgufBuilder;
+    use crate::resolver::ResolverBuilder;
+    use crate::strategy::Strategy;
+
+    #[test]
+    fn the_cache_of_llama_cpp_is_read_unless_the_caller_names_the_only_one() {
+        const TOKENIZER: &str = r#"{"version":"1.0","model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#;
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("llama.cpp");
+        let commit = "1111111111111111111111111111111111111111";
+        let snapshot = root.join("models--org--model/snapshots").join(commit);
+        std::fs::create_dir_all(&snapshot).unwrap();
+        std::fs::write(snapshot.join("tokenizer.json"), TOKENIZER).unwrap();
+        let model = directory.path().join("models/model.gguf");
+        std::fs::create_dir_all(model.parent().unwrap()).unwrap();
+        std::fs::write(&model, GgufBuilder::new().string("general.architecture", "llama").finish()).unwrap();
+
+        let environment =
+            Environment::of(&[("LLAMA_CACHE", root.to_str().unwrap()), ("HF_HUB_OFFLINE", "1")]);
+        let builder = || ResolverBuilder::from_environment(&environment).repo("org/model".parse().unwrap());
+        let found = builder().build().resolve(&model).unwrap();
+        assert_eq!(found.strategy(), Strategy::Cache, "{found}");
+        let found = builder().cache_dir(directory.path().join("other")).build().resolve(&model).unwrap();
+        assert_eq!(found.strategy(), Strategy::Backup, "{found}");
+    }
+}

@@ -134,12 +134,11 @@ mod online {
 
     impl Shelf for Online<'_> {
         fn get(&mut self, file: &str, part: Part) -> Result<Option<(Content, String)>, Error> {
-            let fetched = if self.may_ask(file, part) {
-                self.session.fetch(file).map(Some)
-            } else if part == Part::Side {
-                self.session.fetch_cached(file)
-            } else {
-                Ok(None)
+            let fetched = match (self.may_ask(file, part), part) {
+                (true, Part::Side) => self.session.fetch_without_retries(file).map(Some),
+                (true, _) => self.session.fetch(file).map(Some),
+                (false, Part::Side) => self.session.fetch_cached(file),
+                (false, _) => Ok(None),
             };
             match fetched {
                 Ok(Some(fetched)) => {
