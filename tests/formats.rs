@@ -130,7 +130,7 @@ fn chat_templates_come_along() {
 }
 
 fn resolve(path: &str) -> Resolution {
-    Resolver::builder().offline(true).build().resolve(testdata(path)).unwrap()
+    Resolver::builder().offline(true).without_store().build().resolve(testdata(path)).unwrap()
 }
 
 fn testdata(name: &str) -> PathBuf {

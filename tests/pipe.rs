@@ -164,7 +164,7 @@ fn wrong_arguments_are_told_apart_from_a_missing_model() {
 }
 
 fn tokenizer(model: &str) -> Tokenizer {
-    Resolver::builder().offline(true).build().resolve(testdata(model)).unwrap().into_tokenizer()
+    Resolver::builder().offline(true).without_store().build().resolve(testdata(model)).unwrap().into_tokenizer()
 }
 
 fn testdata(name: &str) -> PathBuf {
@@ -192,6 +192,7 @@ fn run_bytes(model: &str, switches: &[&str], input: &[u8]) -> Output {
 fn start(model: &str, switches: &[&str]) -> Child {
     Command::new(binary())
         .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("ANYTOK_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/store"))
         .arg(model)
         .arg("--offline")
         .args(switches)

@@ -336,7 +336,7 @@ impl World {
     }
 
     fn offline(&self) -> ResolverBuilder {
-        Resolver::builder().without_token().cache_dir(self.path().join("hub")).offline(true)
+        Resolver::builder().without_token().without_store().cache_dir(self.path().join("hub")).offline(true)
     }
 
     fn online(&self, hub: &FakeHub) -> ResolverBuilder {
