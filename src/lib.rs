@@ -88,3 +88,8 @@ pub use tokenizer::{
     Tokenizer,
 };
 pub use vocabulary::{CharsmapError, VocabularyError};
+
+/// The README's examples run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

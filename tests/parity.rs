@@ -61,7 +61,8 @@ fn every_pre_tokenizer_cuts_as_llama_cpp_does() {
 /// A line of the table of traps.
 #[derive(Deserialize)]
 struct Trap {
-    trap: String,
+    #[serde(rename = "trap")]
+    number: String,
     vocab: String,
     add_special: bool,
     parse_special: bool,
@@ -86,7 +87,7 @@ fn every_trap_is_stepped_over() {
     in_parallel(&names, |name, report| {
         let model = trap_model(&root, directory.path(), name);
         let Some(found) = resolve(&model, name != "gpt-neox", report) else { return };
-        for Trap { trap, add_special, parse_special, input_hex, ids, .. } in &traps[name] {
+        for Trap { number, add_special, parse_special, input_hex, ids, .. } in &traps[name] {
             let special = match (add_special, parse_special) {
                 (false, false) => Special::Ignore,
                 (true, false) => Special::Add,
@@ -98,7 +99,7 @@ fn every_trap_is_stepped_over() {
             let got = found.tokenizer().encode_bytes(&input, special).map_err(|error| error.to_string());
             report.compare(
                 "ids",
-                &format_args!("trap {trap}, {}", input.escape_ascii()),
+                &format_args!("trap {number}, {}", input.escape_ascii()),
                 &got,
                 &Ok(unsigned(ids)),
             );

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Panics
 /// When there is none and `CI` is `true`: there, what was skipped would count as passed.
-pub fn root() -> Option<PathBuf> {
+pub(crate) fn root() -> Option<PathBuf> {
     let root = std::env::var_os("ANYTOK_SHARED")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     if root.is_dir() {
@@ -18,7 +18,7 @@ pub fn root() -> Option<PathBuf> {
 }
 
 /// The JSON value of each line of a gzip file.
-pub fn lines<T: serde::de::DeserializeOwned>(path: &Path) -> Vec<T> {
+pub(crate) fn lines<T: serde::de::DeserializeOwned>(path: &Path) -> Vec<T> {
     let file = std::fs::File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let text = std::io::read_to_string(flate2::read::GzDecoder::new(file)).expect("a whole gzip file");
     let parse =
@@ -27,7 +27,7 @@ pub fn lines<T: serde::de::DeserializeOwned>(path: &Path) -> Vec<T> {
 }
 
 /// Names of the files in `directory` that end in `ending`, without it, sorted.
-pub fn names(directory: &Path, ending: &str) -> Vec<String> {
+pub(crate) fn names(directory: &Path, ending: &str) -> Vec<String> {
     let entries =
         std::fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
