@@ -1,28 +1,5 @@
-//! The process environment: the only module that reads it, through a lookup that tests replace.
-//!
-//! An empty value counts as unset everywhere. A flag is on when its value, upper-cased, is `1`, `ON`, `YES` or `TRUE`.
-//! In paths, a leading `~` and `$NAME` or `${NAME}` expand.
-//!
-//! | variable | meaning | default |
-//! |---|---|---|
-//! | `HF_ENDPOINT` | base URL of the Hub; a mirror named here receives the token | `https://huggingface.co` |
-//! | `HF_HOME` | Hugging Face's root directory | `$XDG_CACHE_HOME/huggingface`, else `~/.cache/huggingface` |
-//! | `HF_HUB_CACHE`, then `HUGGINGFACE_HUB_CACHE` | the shared cache of Hub repositories | `$HF_HOME/hub` |
-//! | `HF_TOKEN`, then `HUGGING_FACE_HUB_TOKEN` | access token, before any token file | none |
-//! | `HF_TOKEN_PATH` | file that holds the token | `$HF_HOME/token` |
-//! | `HF_HUB_DISABLE_IMPLICIT_TOKEN` | flag: use neither of the two above | off |
-//! | `HF_HUB_OFFLINE`, then `TRANSFORMERS_OFFLINE` | flag: no network at all; the first that is set decides | off |
-//! | `HF_HUB_ETAG_TIMEOUT` | whole seconds to wait for the first byte of an answer | 10 |
-//! | `HF_HUB_DOWNLOAD_TIMEOUT` | whole seconds that a body may stand still | 10 |
-//! | `HF_HUB_DISABLE_SYMLINKS` | flag: copy files into snapshots instead of linking | off |
-//! | `HF_HUB_USER_AGENT_ORIGIN` | appended to the `User-Agent` as `origin/…` | none |
-//! | `SSL_CERT_FILE`, then `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` | PEM file of root certificates, in place of the built-in ones | Mozilla's |
-//! | `HTTPS_PROXY`, then `ALL_PROXY` (either case) | proxy for `https` | none |
-//! | `HTTP_PROXY`, then `ALL_PROXY` (either case) | proxy for `http`; reached by `CONNECT`, too | none |
-//! | `NO_PROXY` (either case) | hosts reached without a proxy: `host`, `.suffix`, `*`, comma-separated | none |
-//! | `XDG_CACHE_HOME`, `HOME` (`USERPROFILE` on Windows) | where the directories above start | the system's |
-//!
-//! Not read: `HF_OIDC_RESOURCE` (token exchange in CI), `TRANSFORMERS_CACHE` (dropped by its own project).
+//! The process environment: the only module that reads it, through a lookup that tests replace. `environment.md` is the list of
+//! what is read, for users and for us.
 
 use std::{
     ffi::OsString,

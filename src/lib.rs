@@ -1,4 +1,58 @@
-//! Any model path in, a working and exact tokenizer out.
+//! Any model path in, a working and exact tokenizer out: synchronously, without an async runtime, without C or C++ in the
+//! tokenizers.
+//!
+//! ```
+//! use anytok::{Resolver, Special, SpecialText};
+//!
+//! let found = Resolver::default().resolve("testdata/models/llama-bpe.gguf")?;
+//! let tokenizer = found.tokenizer();
+//! let ids = tokenizer.encode("Hello, world!", Special::Ignore)?;
+//! assert_eq!(tokenizer.decode(&ids, SpecialText::Skip)?, "Hello, world!");
+//! assert!(!found.is_degraded(), "{found}"); // the story of how it was found
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A [`Resolver`] looks at what lies at a path (by content, never by extension), and tries the strategies of
+//! [`Strategy::CHAIN`] until one finds a tokenizer that fits the model:
+//!
+//! | strategy | priority | where it looks |
+//! |---|--:|---|
+//! | [`Embedded`](Strategy::Embedded) | 100 | the GGUF's own metadata |
+//! | [`Hub`](Strategy::Hub) | 80 | a repository that the caller, the path or the metadata names |
+//! | [`Cache`](Strategy::Cache) | 60 | the same repository in a cache on this machine, without the network |
+//! | [`Sibling`](Strategy::Sibling) | 40 | tokenizer files at the path, beside the model, or one level up |
+//! | [`Backup`](Strategy::Backup) | 20 | the last resort, always marked as [degraded](Resolution::is_degraded) |
+//!
+//! What was tried, why each strategy was passed over, and how long it took, travels in [`Resolution::attempts`] and in
+//! [`Error::Exhausted`] alike.
+//!
+//! # Whose ids
+//!
+//! One semantic per source, that of whoever owns the format:
+//!
+//! | source | encodes and decodes as |
+//! |---|---|
+//! | GGUF | llama.cpp 0.8 |
+//! | `tokenizer.json`, `vocab.json` + `merges.txt`, `vocab.txt` | `tokenizers` 0.23 |
+//! | SentencePiece model | `sentencepiece` 0.2 |
+//! | tiktoken ranks | `tiktoken` 0.14 |
+//! | `tekken.json` | `mistral-common` 1.13 |
+//! | `rwkv_vocab_*.txt` | `rwkv` 0.8 |
+//!
+//! Where a reference aborts, loops or overflows its stack on some input, the result here is what its definition gives, or an
+//! error; each such place says so in the source. In place of llama.cpp's `LLAMA_TOKEN_NULL` (−1), which a few vocabularies without
+//! an unknown token produce, the id is [`u32::MAX`].
+//!
+//! # Files that are not trusted
+//!
+//! Models, caches and servers are read as if an enemy had written them: no input panics, allocates out of proportion to its
+//! size, or silently changes ids. One thing is out of reach: a model file is mapped, so a process that truncates it while
+//! it is read makes the operating system end this one.
+//!
+//! # Features
+//!
+//! `hub` (default): the Hub strategy, by `ureq` and `rustls`. Without it nothing in the dependency tree opens a socket, and
+//! nothing needs a C compiler.
 
 mod env;
 mod error;

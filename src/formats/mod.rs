@@ -7,6 +7,9 @@ pub(crate) mod sentencepiece;
 pub(crate) mod side_files;
 pub(crate) mod tekken;
 pub(crate) mod tiktoken;
+pub(crate) mod tokenizer_json;
+pub(crate) mod vocab_merges;
+pub(crate) mod vocab_txt;
 
 #[cfg(test)]
 mod tests;
@@ -61,7 +64,21 @@ pub(crate) fn load_named(files: &Files, name: &str) -> Result<Tokenizer, FormatE
     match kind {
         TokenizerKind::Tiktoken => tiktoken::load(name, &bytes, &side),
         TokenizerKind::Tekken => tekken::load(name, &bytes, &side),
-        _ => Err(FormatError::UnsupportedModel { file: name.into(), kind: kind.to_string(), hint: String::new() }),
+        TokenizerKind::SentencePiece => sentencepiece::load(name, &bytes, &side),
+        TokenizerKind::RwkvVocab => rwkv::load(name, &bytes, &side),
+        TokenizerKind::TokenizerJson => tokenizer_json::load_json(&bytes, &side),
+        TokenizerKind::VocabTxt => vocab_txt::load_vocab_txt(&bytes, &side),
+        TokenizerKind::VocabJson | TokenizerKind::MergesTxt => {
+            let is_vocab = kind == TokenizerKind::VocabJson;
+            let other = if is_vocab { "merges.txt" } else { "vocab.json" };
+            let other = files.open(other)?.ok_or_else(|| FormatError::UnsupportedModel {
+                file: name.into(),
+                kind: kind.to_string(),
+                hint: format!("; it is half a tokenizer, {other} beside it is the other half"),
+            })?;
+            let (vocab, merges) = if is_vocab { (&bytes, &other) } else { (&other, &bytes) };
+            vocab_merges::load_vocab_merges(vocab, merges, &side)
+        }
     }
 }
 
@@ -193,6 +210,19 @@ pub enum FormatError {
         kind: String,
         /// What to do, beginning with a semicolon; may be empty.
         hint: String,
+    },
+    /// A `tokenizer.json` names a component of a type that is not known, neither here nor to the `tokenizers` crate.
+    #[error(
+        "expected a type that tokenizers 0.23 knows at `{place}` in {file}, found {kind:?}; if a newer tokenizers wrote the file, a \
+         newer version of this library may read it"
+    )]
+    UnknownComponent {
+        /// The file.
+        file: String,
+        /// Where in it, such as `pre_tokenizer.pretokenizers[1]`.
+        place: String,
+        /// The type.
+        kind: String,
     },
     /// The tokens do not make a vocabulary.
     #[error("the tokens of {file} do not make a vocabulary")]

@@ -94,3 +94,30 @@ fn tekken_encodes_as_mistral_common_does() {
     check("tekken", &tokenizer, &cases("files/mistral-tekken-240911.tekken.jsonl.gz").unwrap());
     assert_eq!(tokenizer.vocab_size(), 131_072);
 }
+
+#[test]
+fn sentencepiece_models_encode_as_sentencepiece_does() {
+    for (expected, file) in [
+        ("mistral-v3", "mistral-v3/tokenizer.model"),
+        ("spm-test-unigram", "spm-test-unigram/tokenizer.model"),
+        ("t5-v1_1-xxl", "t5-v1_1-xxl/spiece.model"),
+    ] {
+        let Some(bytes) = vocabulary(file) else { return };
+        let tokenizer = sentencepiece::load(file, &bytes, &SideFiles::default()).unwrap();
+        check(expected, &tokenizer, &cases(&format!("files/{expected}.spm.jsonl.gz")).unwrap());
+    }
+}
+
+#[test]
+fn rwkv_vocabularies_encode_as_llama_cpp_encodes_them() {
+    // The GGUF of the same vocabulary has its ids, and a text for each.
+    let Some(bytes) = vocabulary("rwkv-world/rwkv_vocab_v20230424.txt") else { return };
+    let tokenizer = rwkv::load("rwkv_vocab_v20230424.txt", &bytes, &SideFiles::default()).unwrap();
+    let mut cases = cases("gguf/rwkv-world.jsonl.gz").unwrap();
+    // The GGUF has a token `<s>` at id 0, which llama.cpp finds in a text; the file begins at 1.
+    cases.retain(|case| !case.ids.contains(&0));
+    for case in &mut cases {
+        (case.ids_special, case.decoded) = (None, Some(case.text.clone()));
+    }
+    check("rwkv", &tokenizer, &cases);
+}

@@ -88,13 +88,18 @@ pub(crate) enum ResolvedBy {
 
 /// Looks for `file` of `repository` at `revision` (a branch, tag or commit) in the cache at `root`.
 ///
+/// Where the cache has no references at all, `main` is the only snapshot that has the file.
+///
 /// # Errors
 /// For a name that could leave the cache.
 pub(crate) fn find(root: &Path, repository: &RepoId, revision: &str, file: &str) -> Result<Lookup, Error> {
     check_revision(revision)?;
     check_file(file)?;
     let repository = Repository::new(root, repository);
-    Ok(repository.resolve(revision).map_or(Lookup::Missing, |(commit, _)| repository.find(&commit, file)))
+    Ok(match repository.resolve(revision) {
+        Some((commit, _)) => repository.find(&commit, file),
+        None => repository.find_without_reference(revision, file),
+    })
 }
 
 /// The model repositories in the cache at `root`, sorted. A directory that cannot be read has none.
@@ -175,10 +180,39 @@ impl Repository {
         if let Some(commit) = self.reference(revision) {
             return Some((commit, ResolvedBy::Reference));
         }
+        if !self.may_guess(revision) {
+            return None;
+        }
         let mut snapshots = self.snapshots();
         let only = snapshots.pop().filter(|_| snapshots.is_empty())?;
         debug!("{} has no reference {revision}; taking its only snapshot {only}", self.folder);
         Some((only, ResolvedBy::OnlySnapshot))
+    }
+
+    /// Whether snapshots alone may tell what `revision` is: only for the default branch, and only where no other has a reference,
+    /// since a snapshot may well be that one's.
+    fn may_guess(&self, revision: &str) -> bool {
+        revision == "main" && entries(&self.path().join("refs")).all(|(name, _)| name == "main")
+    }
+
+    /// `@huggingface/hub` makes a snapshot for every file and no references.
+    fn find_without_reference(&self, revision: &str, file: &str) -> Lookup {
+        if !self.may_guess(revision) {
+            return Lookup::Missing;
+        }
+        let mut found = None;
+        for commit in self.snapshots() {
+            if let Lookup::Found(cached) = self.find(&commit, file) {
+                if found.is_some() {
+                    return Lookup::Missing;
+                }
+                found = Some(cached);
+            }
+        }
+        found.map_or(Lookup::Missing, |cached| {
+            debug!("{} has no references; taking {file} of its snapshot {}", self.folder, cached.commit);
+            Lookup::Found(cached)
+        })
     }
 
     /// The content of `refs/<revision>`, if it is a commit. Other tools leave newlines; more than that is not a reference.

@@ -330,6 +330,25 @@ impl Error {
                 | Self::Unreadable { .. }
         )
     }
+
+    /// Whether every other repository would meet the same: the host cannot be reached or does not serve, the settings are
+    /// wrong, the caller or the clock says stop.
+    pub(crate) fn is_about_the_hub(&self) -> bool {
+        match self {
+            Self::BadEndpoint { .. }
+            | Self::BadProxy { .. }
+            | Self::RootCertificates { .. }
+            | Self::NotAHub { .. }
+            | Self::Timeout { .. }
+            | Self::Budget { .. }
+            | Self::RateLimited { .. }
+            | Self::Connection { .. }
+            | Self::Tls { .. }
+            | Self::Cancelled { .. } => true,
+            Self::Status { status, .. } => *status >= 500,
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Phase {

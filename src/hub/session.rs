@@ -152,6 +152,21 @@ impl<'a> Session<'a> {
         Ok(Fetched { requests, ..fetched })
     }
 
+    /// `file` at the session's commit, if the cache has it. Makes no request; what is not known is `None`.
+    ///
+    /// # Errors
+    /// For a cached file that is damaged or cannot be read.
+    pub(crate) fn fetch_cached(&mut self, file: &str) -> Result<Option<Fetched>, Error> {
+        cache::check_file(file)?;
+        match self.look_up(file) {
+            Some(Lookup::Found(cached)) => {
+                let content = self.read(&cached)?;
+                Ok(Some(fetched(content, cached, How::Cached)))
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn fetch_uncounted(&mut self, file: &str) -> Result<Fetched, Error> {
         if self.settings.offline {
             return self.fetch_offline(file);

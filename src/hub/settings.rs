@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) token: Option<Token>,
     /// The shared cache. `None` without a home directory: then downloads stay in memory.
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Caches of other tools, in the same layout. They are read, never written.
+    pub(crate) other_caches: Vec<PathBuf>,
     /// No socket is opened.
     pub(crate) offline: bool,
     /// Link snapshots to blobs; otherwise copy.
@@ -103,6 +105,7 @@ impl Settings {
             endpoint: environment.text(&["HF_ENDPOINT"]).unwrap_or_else(|| "https://huggingface.co".into()),
             token: implicit_token(environment),
             cache_dir: environment.hub_cache(),
+            other_caches: environment.path(&["LLAMA_CACHE"]).into_iter().collect(),
             offline: environment.flag(&["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"]),
             symlinks: !environment.flag(&["HF_HUB_DISABLE_SYMLINKS"]),
             verify: Verify::default(),

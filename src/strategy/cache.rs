@@ -1,120 +1,102 @@
-//! A repository's files in a cache on this machine, and what both strategies that read repositories share.
+//! A repository's files in a cache on this machine.
+
+use std::path::{Path, PathBuf};
 
 use super::Search;
-use crate::error::Failure;
-use crate::evidence::{Repository, RepositoryKind};
-use crate::formats::{Content, Files, SIDE_FILES, VOCABULARY_FILES, load_named};
-use crate::hub::cache::{Lookup, find};
-use crate::hub::{Error, RepoId};
-use crate::resolution::{Found, Outcome, Source};
+use super::repository::{Part, Shelf, read};
+use crate::evidence::Repository;
+use crate::formats::Content;
+use crate::hub::cache::{Lookup, find, locate};
+use crate::hub::{Error, Settings};
+use crate::resolution::Outcome;
 
-/// Looks for the repositories in the shared Hugging Face cache. No network.
+/// Looks for the repositories in every cache there is: the shared one, other tools', the one that the model lies in. No network.
 pub(super) fn attempt(search: &Search<'_>) -> Outcome {
     if let Some(reason) = search.stands_back() {
         return Outcome::NotApplicable(reason);
     }
-    let settings = &search.options.hub;
-    let Some(root) = &settings.cache_dir else {
+    let repositories = search.repositories();
+    if repositories.is_empty() {
+        return Outcome::NotApplicable("no repository is named".into());
+    }
+    let roots = roots(search);
+    if roots.is_empty() {
         return Outcome::NotApplicable("there is no cache directory".into());
-    };
-    let mut answer = None;
-    for repository in search.repositories() {
-        let revision = search.revision_of(repository);
-        let outcome = read_repository(search, repository, |file, _| {
-            match find(root, &repository.id, &revision, file)? {
-                Lookup::Found(cached) => {
-                    let bytes = cached.read(settings.verify, &settings.verified, settings.max_file_bytes)?;
-                    Ok(Some((Content::Verified { path: cached.path, bytes: bytes.into() }, cached.commit)))
-                }
-                Lookup::KnownAbsent { .. } | Lookup::Missing => Ok(None),
+    }
+    let mut failed = None;
+    for repository in repositories {
+        for root in &roots {
+            let settings = &search.options.hub;
+            let revisions = revisions(search, repository);
+            let mut shelf = Cached { root, repository, settings, revisions, commit: None };
+            match read(search, repository, &mut shelf) {
+                found @ Outcome::Found(_) => return found,
+                failure @ Outcome::Failed(_) => _ = failed.get_or_insert(failure),
+                Outcome::NotApplicable(_) => {}
             }
-        });
-        match outcome {
-            found @ Outcome::Found(_) => return found,
-            failed @ Outcome::Failed(_) => _ = answer.get_or_insert(failed),
-            Outcome::NotApplicable(_) => {}
         }
     }
-    answer.unwrap_or_else(|| {
-        let names: Vec<&str> =
-            search.repositories().iter().map(|repository| repository.id.as_str()).collect();
-        Outcome::NotApplicable(if names.is_empty() {
-            "no repository is named".into()
-        } else {
-            format!("{} has no tokenizer file in {}", names.join(", "), root.display())
-        })
+    failed.unwrap_or_else(|| {
+        let names: Vec<&str> = repositories.iter().map(|repository| repository.id.as_str()).collect();
+        let roots: Vec<String> = roots.iter().map(|root| root.display().to_string()).collect();
+        let reason = format!("no tokenizer file of {} in {}", names.join(", "), roots.join(", "));
+        Outcome::NotApplicable(reason)
     })
 }
 
-/// Reads a repository through `get(file, optional)`, which gives a file with its commit, or `None` where it is absent: the first
-/// vocabulary file there is, the files that go with it, then the fit.
-pub(super) fn read_repository(
-    search: &Search<'_>,
-    repository: &Repository,
-    mut get: impl FnMut(&str, bool) -> Result<Option<(Content, String)>, Error>,
-) -> Outcome {
-    let id = &repository.id;
-    let mut files = Files::default();
-    let mut vocabulary = None;
-    for &(name, other_half) in VOCABULARY_FILES {
-        match get(name, false) {
-            Ok(Some((content, commit))) => {
-                files.insert(name, content);
-                if let Some(other) = other_half {
-                    match get(other, false) {
-                        Ok(Some((content, _))) => files.insert(other, content),
-                        Ok(None) => continue,
-                        Err(error) => return failure(id, error).into(),
-                    }
-                }
-                vocabulary = Some((name, commit));
-                break;
-            }
-            Ok(None) => {}
-            Err(error) if error.is_absent() => return Outcome::NotApplicable(error.to_string()),
-            Err(error) => return failure(id, error).into(),
+/// The caches to look into, the shared one first.
+fn roots(search: &Search<'_>) -> Vec<PathBuf> {
+    let settings = &search.options.hub;
+    let path = search.evidence.path();
+    // The path as given names the snapshot; followed, it is a blob, perhaps in another cache that links were made from.
+    let own = [std::path::absolute(path).ok(), path.canonicalize().ok()];
+    let own = own.into_iter().flatten().filter_map(|path| Some(locate(&path)?.root));
+    let mut roots: Vec<PathBuf> = Vec::new();
+    for root in settings.cache_dir.iter().chain(&settings.other_caches).cloned().chain(own) {
+        if !roots.contains(&root) {
+            roots.push(root);
         }
     }
-    let Some((name, commit)) = vocabulary else {
-        return Outcome::NotApplicable(format!("{id} has no tokenizer file"));
-    };
-    for &name in SIDE_FILES {
-        // They add roles and templates to a tokenizer that works without them.
-        match get(name, true) {
-            Ok(Some((content, _))) => files.insert(name, content),
-            Ok(None) => {}
-            Err(error) => {
-                log::debug!("{id}: {name} is left out: {}", crate::error::chain(&error));
-                break;
-            }
-        }
-    }
-    let place = format!("{id}/{name}");
-    let tokenizer = match load_named(&files, name) {
-        Ok(tokenizer) => tokenizer,
-        Err(source) => return Failure::Format { path: place, source }.into(),
-    };
-    if let Err(failure) = search.fits(&tokenizer, &place) {
-        return failure.into();
-    }
-    let mut notes = tokenizer.recipe().notes.clone();
-    if search.options.repository.is_none() {
-        notes.push(match repository.kind {
-            RepositoryKind::Base => {
-                format!("the tokenizer is that of the base model {id}; it fits this model's vocabulary")
-            }
-            _ => format!("the repository {id} was found by {}", repository.source),
-        });
-    }
-    Outcome::Found(Found {
-        tokenizer,
-        source: Source::Repository { id: id.clone(), commit, file: name.into() },
-        degraded: false,
-        notes,
-        files: files.used_by(name),
-    })
+    roots
 }
 
-pub(super) fn failure(repository: &RepoId, source: Error) -> Failure {
-    Failure::Hub { repository: repository.clone(), source: Box::new(source) }
+/// The revisions at which a cache may have the repository. Where nobody insists on the commit that the path names, the default
+/// branch will do as well: the repository of a GGUF gets a commit for every file uploaded.
+fn revisions(search: &Search<'_>, repository: &Repository) -> Vec<String> {
+    let mut revisions = vec![search.revision_of(repository)];
+    if search.options.revision.is_none() && revisions[0] != "main" {
+        revisions.push("main".into());
+    }
+    revisions
+}
+
+/// One repository in one cache.
+struct Cached<'a> {
+    root: &'a Path,
+    repository: &'a Repository,
+    settings: &'a Settings,
+    revisions: Vec<String>,
+    /// Where the last vocabulary file was.
+    commit: Option<String>,
+}
+
+impl Shelf for Cached<'_> {
+    fn get(&mut self, file: &str, part: Part) -> Result<Option<(Content, String)>, Error> {
+        let revisions = match (&self.commit, part) {
+            (Some(commit), Part::OtherHalf | Part::Side) => std::slice::from_ref(commit),
+            _ => &self.revisions,
+        };
+        for revision in revisions {
+            if let Lookup::Found(cached) = find(self.root, &self.repository.id, revision, file)? {
+                let settings = self.settings;
+                let bytes = cached.read(settings.verify, &settings.verified, settings.max_file_bytes)?;
+                self.commit = Some(cached.commit.clone());
+                return Ok(Some((
+                    Content::Verified { path: cached.path, bytes: bytes.into() },
+                    cached.commit,
+                )));
+            }
+        }
+        Ok(None)
+    }
 }

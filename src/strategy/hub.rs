@@ -1,58 +1,17 @@
 //! A repository on the Hub, by the network.
+//!
+//! Where the Hub hands its files out by redirects, as huggingface.co does, a cold cache costs two requests for `tokenizer.json` and
+//! two for `tokenizer_config.json`; a mirror that hands them out directly is also asked for `generation_config.json`. A warm
+//! cache costs one request, which asks whether `tokenizer.json` is still the same; a pinned commit costs none.
+#![cfg_attr(not(feature = "hub"), allow(dead_code))]
 
 use super::Search;
-#[cfg(feature = "hub")]
-use crate::formats::Content;
-#[cfg(feature = "hub")]
-use crate::mmap::Bytes;
 use crate::resolution::Outcome;
 
 /// Asks the repositories that the caller, the path or the metadata names, the most trusted first.
 #[cfg(feature = "hub")]
 pub(super) fn attempt(search: &Search<'_>) -> Outcome {
-    use super::cache::read_repository;
-    use crate::hub::Session;
-
-    if search.options.hub.offline {
-        return Outcome::NotApplicable("offline".into());
-    }
-    if let Some(reason) = search.stands_back() {
-        return Outcome::NotApplicable(reason);
-    }
-    let mut requests = 0;
-    let mut answer = None;
-    for repository in search.repositories() {
-        let revision = search.revision_of(repository);
-        let observer = search.options.observer.as_deref();
-        let session =
-            Session::new(&search.options.hub, repository.id.clone(), &revision, observer, search.deadline);
-        let mut session = match session {
-            Ok(session) => session,
-            Err(error) => return super::cache::failure(&repository.id, error).into(),
-        };
-        let outcome = read_repository(search, repository, |file, optional| {
-            // A file that names many repositories must not make us a scanner, nor must what is nice to have cost much.
-            if requests + session.requests() >= if optional { MOST_BEFORE_OPTIONAL } else { MOST_REQUESTS } {
-                return Ok(None);
-            }
-            match session.fetch(file) {
-                Ok(fetched) => Ok(Some(content_of(fetched))),
-                Err(error) if error.is_absent() && error.is_about_one_file() => Ok(None),
-                Err(error) => Err(error),
-            }
-        });
-        requests += session.requests();
-        match outcome {
-            found @ Outcome::Found(_) => return found,
-            // The failure of the most trusted repository is the one to tell.
-            failed @ Outcome::Failed(_) => _ = answer.get_or_insert(failed),
-            absent @ Outcome::NotApplicable(_) => _ = answer.get_or_insert(absent),
-        }
-        if requests >= MOST_REQUESTS || search.deadline.remaining().is_none() {
-            break;
-        }
-    }
-    answer.unwrap_or_else(|| Outcome::NotApplicable("no repository is named".into()))
+    online::attempt(search)
 }
 
 /// Without the cargo feature `hub` nothing here opens a socket.
@@ -62,19 +21,151 @@ pub(super) fn attempt(_: &Search<'_>) -> Outcome {
 }
 
 #[cfg(feature = "hub")]
-fn content_of(fetched: crate::hub::Fetched) -> (Content, String) {
-    let bytes = Bytes::from(fetched.content);
-    let content = match fetched.path {
-        Some(path) => Content::Verified { path, bytes },
-        None => Content::Bytes(bytes),
-    };
-    (content, fetched.commit)
+mod online {
+    use log::{debug, warn};
+
+    use super::super::Search;
+    use super::super::repository::{Part, Shelf, failure, read};
+    use crate::error::{Failure, chain};
+    use crate::evidence::{NameSource, Repository, RepositoryKind};
+    use crate::formats::Content;
+    use crate::hub::{Error, Fetched, How, Session};
+    use crate::mmap::Bytes;
+    use crate::resolution::Outcome;
+
+    pub(super) fn attempt(search: &Search<'_>) -> Outcome {
+        if search.options.hub.offline {
+            return Outcome::NotApplicable("the network is off".into());
+        }
+        if let Some(reason) = search.stands_back() {
+            return Outcome::NotApplicable(reason);
+        }
+        let mut requests = 0;
+        let mut failed = None;
+        let mut absent = Vec::new();
+        for repository in search.repositories() {
+            let mut shelf = match Online::new(search, repository, requests) {
+                Ok(shelf) => shelf,
+                Err(error) => return failure(&repository.id, error).into(),
+            };
+            let outcome = read(search, repository, &mut shelf);
+            requests += shelf.session.requests();
+            match outcome {
+                found @ Outcome::Found(_) => return found,
+                Outcome::Failed(failure) => {
+                    debug!("{}: {}", repository.id, chain(&*failure));
+                    let stop = matches!(&*failure, Failure::Hub { source, .. } if source.is_about_the_hub());
+                    // The failure of the most trusted repository is the one to tell.
+                    failed.get_or_insert(failure);
+                    if stop {
+                        break;
+                    }
+                }
+                Outcome::NotApplicable(reason) => {
+                    let reason = shelf.left_out.take().unwrap_or(reason);
+                    if repository.source == NameSource::Caller {
+                        warn!("{}: {reason}", search.evidence.path().display());
+                    }
+                    absent.push(reason);
+                }
+            }
+            if requests >= MOST_REQUESTS || search.deadline.remaining().is_none() {
+                break;
+            }
+        }
+        match failed {
+            Some(failure) => Outcome::Failed(failure),
+            None if absent.is_empty() => Outcome::NotApplicable("no repository is named".into()),
+            None => Outcome::NotApplicable(absent.join("; ")),
+        }
+    }
+
+    /// One repository on the Hub.
+    struct Online<'a> {
+        repository: &'a Repository,
+        session: Session<'a>,
+        /// Requests that other repositories took.
+        spent: u32,
+        /// The repository that a GGUF lies in is mostly a quantizer's and has no tokenizer files: one question is enough to
+        /// know, and leaves the rest for the repository that the model was made from.
+        is_quantizer: bool,
+        /// Whether the vocabulary file was transferred, so that the caches know nothing of what goes with it.
+        is_new: bool,
+        /// Why not every file was asked for.
+        left_out: Option<String>,
+    }
+
+    impl<'a> Online<'a> {
+        fn new(search: &'a Search<'_>, repository: &'a Repository, spent: u32) -> Result<Self, Error> {
+            let options = search.options;
+            let revision = search.revision_of(repository);
+            let observer = options.observer.as_deref();
+            let session =
+                Session::new(&options.hub, repository.id.clone(), &revision, observer, search.deadline)?;
+            let is_quantizer = repository.kind == RepositoryKind::Same
+                && repository.source != NameSource::Caller
+                && search.evidence.gguf().is_some();
+            Ok(Self { repository, session, spent, is_quantizer, is_new: false, left_out: None })
+        }
+
+        fn requests(&self) -> u32 {
+            self.spent + self.session.requests()
+        }
+
+        fn may_ask(&mut self, file: &str, part: Part) -> bool {
+            let id = &self.repository.id;
+            if self.requests() >= MOST_REQUESTS {
+                self.left_out =
+                    Some(format!("{MOST_REQUESTS} requests were made before {id} was searched to its end"));
+                return false;
+            }
+            match part {
+                Part::Vocabulary if self.is_quantizer && file != "tokenizer.json" => {
+                    self.left_out = Some(format!("{id}, where the GGUF is from, has no tokenizer.json"));
+                    false
+                }
+                Part::Vocabulary | Part::OtherHalf => true,
+                // Its absence is remembered, so that it is asked for once.
+                Part::Side if file == "tokenizer_config.json" => true,
+                Part::Side => self.is_new && self.requests() < MOST_BEFORE_EXTRAS,
+            }
+        }
+    }
+
+    impl Shelf for Online<'_> {
+        fn get(&mut self, file: &str, part: Part) -> Result<Option<(Content, String)>, Error> {
+            let fetched = if self.may_ask(file, part) {
+                self.session.fetch(file).map(Some)
+            } else if part == Part::Side {
+                self.session.fetch_cached(file)
+            } else {
+                Ok(None)
+            };
+            match fetched {
+                Ok(Some(fetched)) => {
+                    self.is_new |= part == Part::Vocabulary && fetched.how == How::Downloaded;
+                    Ok(Some(content_of(fetched)))
+                }
+                Ok(None) => Ok(None),
+                Err(error) if error.is_absent() && error.is_about_one_file() => Ok(None),
+                Err(error) => Err(error),
+            }
+        }
+    }
+
+    fn content_of(fetched: Fetched) -> (Content, String) {
+        let bytes = Bytes::from(fetched.content);
+        let content = match fetched.path {
+            Some(path) => Content::Verified { path, bytes },
+            None => Content::Bytes(bytes),
+        };
+        (content, fetched.commit)
+    }
+
+    /// Of one resolution, over all repositories, so that a file that names many does not make us a scanner. No file is asked
+    /// for once so many were made; one that is being fetched may still be redirected or repeated.
+    const MOST_REQUESTS: u32 = 12;
+
+    /// Files that only add to a tokenizer, the first of them apart, are asked for while fewer requests than this were made.
+    const MOST_BEFORE_EXTRAS: u32 = 3;
 }
-
-/// Of one resolution, over all repositories.
-#[cfg(feature = "hub")]
-const MOST_REQUESTS: u32 = 12;
-
-/// Files that only add to a tokenizer are asked for while fewer requests than this were made.
-#[cfg(feature = "hub")]
-const MOST_BEFORE_OPTIONAL: u32 = 3;

@@ -5,6 +5,7 @@ mod cache;
 mod embedded;
 mod hub;
 mod local;
+mod repository;
 mod sibling;
 
 use std::cell::OnceCell;

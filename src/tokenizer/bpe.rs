@@ -14,6 +14,10 @@ use crate::vocabulary::{Builder, NONE, Pairs, Rank, Vocabulary, VocabularyError}
 pub(crate) trait Merges {
     /// The rank of the merge of `left` and `right`, whose texts together are `text`, and the symbol it makes.
     fn find(&self, left: u32, right: u32, text: &[u8]) -> Option<(Rank, u32)>;
+
+    /// Hears of every pair that may merge, in the order in which they come up: into what, and how many bytes the left one has.
+    #[inline]
+    fn seen(&self, _merged: u32, _left: usize) {}
 }
 
 /// Merges from a list: only the listed pairs merge, whatever their text.
@@ -162,11 +166,11 @@ impl Scratch {
             nodes[best].symbol = nodes[best].merged;
             nodes.remove(best + 1);
             let end = |i: usize| nodes.get(i + 1).map_or(word.len(), |next| next.start as usize);
+            let before = (best > 0).then(|| pair(merges, word, nodes[best - 1], nodes[best], end(best)));
             let after = match nodes.get(best + 1) {
                 Some(&next) => pair(merges, word, nodes[best], next, end(best + 1)),
                 None => (NONE, NONE),
             };
-            let before = (best > 0).then(|| pair(merges, word, nodes[best - 1], nodes[best], end(best)));
             (nodes[best].rank, nodes[best].merged) = after;
             if let Some(before) = before {
                 (nodes[best - 1].rank, nodes[best - 1].merged) = before;
@@ -206,20 +210,20 @@ impl Scratch {
             nodes[at as usize].symbol = node.merged;
             nodes[at as usize].next = next;
             (nodes[at as usize].rank, nodes[at as usize].merged) = (NONE, NONE);
-            if next != NONE {
-                nodes[next as usize].previous = at;
-                let (rank, merged) = pair(merges, word, nodes[at as usize], nodes[next as usize], end(nodes, next));
-                (nodes[at as usize].rank, nodes[at as usize].merged) = (rank, merged);
-                if rank != NONE {
-                    heap.push(entry(rank, at));
-                }
-            }
             let previous = node.previous;
             if previous != NONE {
                 let (rank, merged) = pair(merges, word, nodes[previous as usize], nodes[at as usize], end(nodes, at));
                 (nodes[previous as usize].rank, nodes[previous as usize].merged) = (rank, merged);
                 if rank != NONE {
                     heap.push(entry(rank, previous));
+                }
+            }
+            if next != NONE {
+                nodes[next as usize].previous = at;
+                let (rank, merged) = pair(merges, word, nodes[at as usize], nodes[next as usize], end(nodes, next));
+                (nodes[at as usize].rank, nodes[at as usize].merged) = (rank, merged);
+                if rank != NONE {
+                    heap.push(entry(rank, at));
                 }
             }
         }
@@ -229,7 +233,13 @@ impl Scratch {
 #[inline]
 fn pair(merges: &impl Merges, word: &[u8], left: Node, right: Node, end: usize) -> (u32, u32) {
     let text = word.get(left.start as usize..end).unwrap_or_default();
-    merges.find(left.symbol, right.symbol, text).map_or((NONE, NONE), |(rank, merged)| (rank.0, merged))
+    match merges.find(left.symbol, right.symbol, text) {
+        Some((rank, merged)) => {
+            merges.seen(merged, (right.start - left.start) as usize);
+            (rank.0, merged)
+        }
+        None => (NONE, NONE),
+    }
 }
 
 /// Up to this many symbols a scan for the minimum beats a heap.

@@ -1,11 +1,15 @@
 //! Ids → text, at once and as they come. Both take the same steps, so that they cannot differ.
 
-use super::{DecodeError, Pipeline, SpecialText, Tokenizer, llama, tiktoken};
+use super::{DecodeError, Pipeline, SpecialText, Tokenizer, llama, pipeline, sentencepiece, tiktoken};
 
 /// What decoding remembers from one id to the next.
 #[derive(Clone, Debug)]
 enum State {
     Llama(llama::Decoder),
+    Pipeline(pipeline::Decoder),
+    /// A decoder that is not known here may change any text with the next id.
+    Crate(Vec<u32>, SpecialText),
+    SentencePiece(sentencepiece::Decoder),
     Tiktoken(tiktoken::Decoder),
     Bytes,
 }
@@ -14,8 +18,14 @@ impl State {
     fn new(tokenizer: &Tokenizer, special: SpecialText) -> Self {
         match &tokenizer.recipe().pipeline {
             Pipeline::Llama(recipe) => Self::Llama(llama::Decoder::new(recipe, special)),
+            Pipeline::Tokenizers(recipe) => Self::Pipeline(pipeline::Decoder::new(&recipe.renderer, special)),
+            Pipeline::Crate(wrapped) => match &wrapped.renderer {
+                Some(renderer) => Self::Pipeline(pipeline::Decoder::new(renderer, special)),
+                None => Self::Crate(Vec::new(), special),
+            },
+            Pipeline::SentencePiece(_) => Self::SentencePiece(sentencepiece::Decoder::new(special)),
             Pipeline::Tiktoken(_) => Self::Tiktoken(tiktoken::Decoder::new(special)),
-            Pipeline::Bytes => Self::Bytes,
+            Pipeline::Rwkv | Pipeline::Bytes => Self::Bytes,
         }
     }
 
@@ -25,16 +35,70 @@ impl State {
         let vocabulary = tokenizer.vocabulary();
         let known = match (self, &tokenizer.recipe().pipeline) {
             (Self::Llama(decoder), Pipeline::Llama(recipe)) => decoder.push(recipe, vocabulary, id, out),
+            (Self::Pipeline(decoder), pipeline) => match renderer(pipeline) {
+                Some(renderer) => decoder.push(renderer, vocabulary, id, out),
+                None => None,
+            },
+            (Self::Crate(ids, _), _) => vocabulary.text(id).map(|_| ids.push(id)),
+            (Self::SentencePiece(decoder), Pipeline::SentencePiece(recipe)) => {
+                decoder.push(recipe, vocabulary, id, out)
+            }
             (Self::Tiktoken(decoder), _) => decoder.push(vocabulary, id, out),
             _ => vocabulary.piece(id).map(|piece| out.extend_from_slice(piece)),
         };
         known.ok_or(DecodeError::UnknownId { id, vocab_size: vocabulary.len })
     }
+
+    /// Appends what is still held back.
+    fn finish(&mut self, tokenizer: &Tokenizer, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        match (self, &tokenizer.recipe().pipeline) {
+            (Self::SentencePiece(decoder), _) => decoder.flush(out),
+            (Self::Pipeline(decoder), pipeline) => {
+                if let Some(renderer) = renderer(pipeline) {
+                    decoder.finish(renderer, out);
+                }
+            }
+            (Self::Crate(ids, special), Pipeline::Crate(wrapped)) => {
+                out.extend_from_slice(wrapped.decode(ids, *special)?.as_bytes());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
-/// Whether the bytes that the ids add up to are cleaned of spaces before they are text.
+fn renderer(pipeline: &Pipeline) -> Option<&pipeline::Renderer> {
+    match pipeline {
+        Pipeline::Tokenizers(recipe) => Some(&recipe.renderer),
+        Pipeline::Crate(wrapped) => wrapped.renderer.as_ref(),
+        _ => None,
+    }
+}
+
+/// Whether the bytes that the ids add up to are rewritten before they are text.
 fn cleans(tokenizer: &Tokenizer) -> bool {
-    matches!(&tokenizer.recipe().pipeline, Pipeline::Llama(recipe) if recipe.clean_spaces)
+    match &tokenizer.recipe().pipeline {
+        Pipeline::Llama(recipe) => recipe.clean_spaces,
+        Pipeline::SentencePiece(recipe) => recipe.denormalizer.is_some(),
+        _ => false,
+    }
+}
+
+/// Rewrites bytes for which [`cleans`] holds.
+fn clean(tokenizer: &Tokenizer, text: &mut Vec<u8>) {
+    match &tokenizer.recipe().pipeline {
+        Pipeline::SentencePiece(recipe) => sentencepiece::denormalize(recipe, text),
+        _ => llama::clean_spaces(text),
+    }
+}
+
+/// How much of `text` is rewritten in the same way whatever follows.
+fn clean_prefix(tokenizer: &Tokenizer, text: &[u8]) -> usize {
+    match &tokenizer.recipe().pipeline {
+        // Its rules may span any number of characters.
+        Pipeline::SentencePiece(_) => 0,
+        _ => llama::clean_prefix(text),
+    }
 }
 
 pub(super) fn decode_into(
@@ -48,9 +112,10 @@ pub(super) fn decode_into(
     for &id in ids {
         state.push(tokenizer, id, bytes).inspect_err(|_| bytes.truncate(before))?;
     }
+    state.finish(tokenizer, bytes).inspect_err(|_| bytes.truncate(before))?;
     if cleans(tokenizer) {
         let mut text = bytes.split_off(before);
-        llama::clean_spaces(&mut text);
+        clean(tokenizer, &mut text);
         bytes.append(&mut text);
     }
     Ok(())
@@ -91,7 +156,7 @@ impl<'t> DecodeStream<'t> {
     /// An id that names no token; the stream goes on as if it had not been pushed.
     pub fn push(&mut self, id: u32) -> Result<&str, DecodeError> {
         self.state.push(self.tokenizer, id, &mut self.raw)?;
-        let certain = if self.cleans { llama::clean_prefix(&self.raw) } else { self.raw.len() };
+        let certain = if self.cleans { clean_prefix(self.tokenizer, &self.raw) } else { self.raw.len() };
         self.advance(certain);
         Ok(&self.text)
     }
@@ -99,6 +164,10 @@ impl<'t> DecodeStream<'t> {
     /// Ends the stream and returns the rest of the text.
     #[must_use]
     pub fn finish(mut self) -> String {
+        // Only a decoder that is not known here can fail, on ids that it has taken one by one; then nothing was certain.
+        if let Err(error) = self.state.finish(self.tokenizer, &mut self.raw) {
+            log::warn!("the end of a stream of ids could not be decoded: {error}");
+        }
         self.advance(self.raw.len());
         self.text.push_str(&String::from_utf8_lossy(&self.clean));
         self.text
@@ -109,7 +178,7 @@ impl<'t> DecodeStream<'t> {
         self.text.clear();
         let rest = self.raw.split_off(certain);
         if self.cleans {
-            llama::clean_spaces(&mut self.raw);
+            clean(self.tokenizer, &mut self.raw);
         }
         self.clean.append(&mut self.raw);
         self.raw = rest;

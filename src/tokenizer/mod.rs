@@ -11,9 +11,11 @@ mod error;
 pub(crate) mod llama;
 mod memo;
 mod partition;
+pub(crate) mod pipeline;
 pub(crate) mod plamo;
 pub(crate) mod pre_tokenizer;
 pub(crate) mod rwkv;
+pub(crate) mod sentencepiece;
 mod sink;
 mod specials;
 #[cfg(test)]
@@ -85,6 +87,15 @@ pub(crate) struct Recipe {
 pub(crate) enum Pipeline {
     /// llama.cpp's, for GGUF.
     Llama(llama::Recipe),
+    /// That of `tokenizers`, by the engines here.
+    Tokenizers(pipeline::Recipe),
+    /// That of `tokenizers`, by that crate itself. An image cannot hold it.
+    #[serde(skip)]
+    Crate(pipeline::Wrapped),
+    /// That of the package `rwkv`, for its vocabulary files.
+    Rwkv,
+    /// sentencepiece's, for its models.
+    SentencePiece(sentencepiece::Recipe),
     /// tiktoken's, for its rank files and for tekken.json.
     Tiktoken(tiktoken::Recipe),
     /// Each byte is an id.
@@ -95,6 +106,9 @@ pub(crate) enum Pipeline {
 /// *parse* those that are spelled out in it.
 ///
 /// Parse only text you trust: a user who writes `<|im_end|>` into a parsed prompt ends the turn.
+///
+/// A `tokenizer.json` has only the first switch: like the `tokenizers` library, its tokenizer always recognises the added tokens that
+/// stand in a text, so [`Special::Ignore`] is [`Special::Parse`] there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[expect(clippy::exhaustive_enums, reason = "two switches have four settings")]
 pub enum Special {
@@ -432,9 +446,7 @@ impl Tokenizer {
 
     /// Whether tables and recipe are all there is to this tokenizer, so that an image can hold it.
     pub(crate) fn has_image(&self) -> bool {
-        match self.inner.recipe.pipeline {
-            Pipeline::Llama(_) | Pipeline::Tiktoken(_) | Pipeline::Bytes => true,
-        }
+        !matches!(self.inner.recipe.pipeline, Pipeline::Crate(_))
     }
 
     pub(crate) fn recipe(&self) -> &Recipe {
@@ -450,6 +462,16 @@ impl Tokenizer {
         match &recipe.pipeline {
             Pipeline::Llama(recipe) => {
                 let encoder = llama::Encoder { recipe, vocabulary, specials };
+                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+            }
+            Pipeline::Tokenizers(recipe) => {
+                let encoder = pipeline::Encoder { recipe, vocabulary, specials };
+                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+            }
+            Pipeline::Crate(wrapped) => wrapped.encode(text, special, sink),
+            Pipeline::Rwkv => rwkv::encode_all(&vocabulary.trie, text, sink),
+            Pipeline::SentencePiece(recipe) => {
+                let encoder = sentencepiece::Encoder { recipe, vocabulary, specials };
                 thread::with(*number, |local| encoder.encode(text, special, local, sink))
             }
             Pipeline::Tiktoken(recipe) => {

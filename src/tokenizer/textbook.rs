@@ -92,7 +92,10 @@ fn score() -> impl Strategy<Value = f32> {
         (-8i8..3).prop_map(|score| f32::from(score) / 2.0),
         -20f32..0.0,
         Just(0.1),
+        Just(-0.3),
         Just(-1e-30),
+        // With the scores above: sums stop being exact after a few words, or at once.
+        Just(-3e6),
         Just(-1e20),
     ]
 }
@@ -268,8 +271,11 @@ fn unigram(tokens: &[Token], rules: Rules, text: &[u8]) -> Vec<u32> {
 }
 
 fn normalized(tokens: &[Token], rules: Rules, text: &[u8]) -> Vec<u8> {
-    let map: &[(&[u8], &[u8])] =
-        if rules.map { &[(b"ab", b""), (b"a", b"x"), ("é".as_bytes(), b"e ")] } else { &[] };
+    let map: &[(&[u8], &[u8])] = if rules.map {
+        &[(b"ab", b""), (b"a", b"x"), ("é".as_bytes(), b"e "), ("e\u{301}".as_bytes(), b"E")]
+    } else {
+        &[]
+    };
     let mut out = Vec::new();
     let (mut in_word, mut prefixed) = (false, false);
     let mut at = 0;
@@ -454,6 +460,102 @@ fn escaped(tokens: &[Token]) -> Vec<Token> {
 
 // ---- DNA
 
+#[derive(Debug, PartialEq)]
+enum Dna {
+    Text(String),
+    Token(u32),
+}
+
+const BEGIN: u32 = 1;
+const END: u32 = 2;
+const OOV: u32 = 3;
+
+fn group(text: &str) -> u32 {
+    // A token for every second group of six, and for no shorter one but those of A and C.
+    let sum: u32 = text.bytes().map(u32::from).sum();
+    if sum % 2 == 0 || text.ends_with('N') && text.contains(['G', 'T']) { OOV } else { 100 + sum }
+}
+
+fn sequence(text: &str, begin: bool, end: bool, out: &mut Vec<Dna>) {
+    out.extend(begin.then_some(Dna::Token(BEGIN)));
+    let characters: Vec<char> = text.trim().chars().map(|c| c.to_ascii_uppercase()).collect();
+    for six in characters.chunks(6) {
+        let whole = six.iter().all(|&c| "ACGT".contains(c));
+        let padded = six.iter().copied().chain(std::iter::repeat('N')).take(6).collect::<String>();
+        out.push(Dna::Token(if whole { group(&padded) } else { OOV }));
+    }
+    out.extend(end.then_some(Dna::Token(END)));
+}
+
+fn dna(text: &str, auto_tags: bool, out: &mut Vec<Dna>) {
+    match (text.find("<dna>"), text.find("</dna>")) {
+        (None, None) if auto_tags => untagged(text, out),
+        (None, None) => out.extend((!text.is_empty()).then(|| Dna::Text(text.into()))),
+        (start, Some(end)) if start.is_none_or(|start| end < start) => {
+            sequence(&text[..end], false, true, out);
+            dna(&text[end + 6..], auto_tags, out);
+        }
+        (Some(start), end) => {
+            dna(&text[..start], auto_tags, out);
+            sequence(&text[start + 5..end.unwrap_or(text.len())], true, end.is_some(), out);
+            if let Some(end) = end {
+                dna(&text[end + 6..], auto_tags, out);
+            }
+        }
+        (None, Some(_)) => unreachable!(),
+    }
+}
+
+fn untagged(text: &str, out: &mut Vec<Dna>) {
+    let mut rest = String::new();
+    let mut runs =
+        text.split_inclusive(|c: char| !"ACGTRYSWKMBDHVN".contains(c.to_ascii_uppercase())).peekable();
+    while let Some(run) = runs.next() {
+        let letters = run.trim_end_matches(|c: char| !"ACGTRYSWKMBDHVN".contains(c.to_ascii_uppercase()));
+        let ambiguous = letters.chars().filter(|c| !"ACGT".contains(c.to_ascii_uppercase())).count();
+        if ambiguous == 0 && letters.len() >= 6 || letters.len() >= 12 && 5 * ambiguous <= letters.len() {
+            out.extend((!rest.is_empty()).then(|| Dna::Text(std::mem::take(&mut rest))));
+            sequence(letters, true, true, out);
+            rest.push_str(&run[letters.len()..]);
+        } else {
+            rest.push_str(run);
+        }
+    }
+    out.extend((!rest.is_empty()).then_some(Dna::Text(rest)));
+}
+
+proptest! {
+    #[test]
+    fn dna_is_cut_in_sixes(
+        parts in prop::collection::vec("<dna>|</dna>|[ACGTacgt]{1,14}|[ACGTacgt]{8}[nR][ACGT]{5,9}| |x|é|\u{2003}", 0..12),
+        auto_tags: bool,
+    ) {
+        let text = parts.concat();
+        let token = |name: &str| match name {
+            "<dna>" => Some(BEGIN),
+            "</dna>" => Some(END),
+            "<oov>" => Some(OOV),
+            _ => Some(group(name.strip_suffix('\u{E000}')?)).filter(|&id| id != OOV || name.starts_with("ANNNNN")),
+        };
+        let engine = super::dna::Dna::new(auto_tags, token).unwrap();
+        let mut found = Vec::new();
+        engine.parts(text.as_bytes(), &mut |part| match part {
+            super::dna::Part::Token(id, _) => found.push(Dna::Token(id)),
+            super::dna::Part::Text(range) if auto_tags => {
+                let text = &text[range];
+                engine.untagged(text.as_bytes(), &mut |part| found.push(match part {
+                    super::dna::Part::Token(id, _) => Dna::Token(id),
+                    super::dna::Part::Text(range) => Dna::Text(text[range].into()),
+                }));
+            }
+            super::dna::Part::Text(range) => found.push(Dna::Text(text[range].into())),
+        });
+        let mut expected = Vec::new();
+        dna(&text, auto_tags, &mut expected);
+        prop_assert_eq!(found, expected);
+    }
+}
+
 #[test]
 fn spaced_dna_is_what_the_pattern_finds() {
     let pattern =
@@ -545,4 +647,180 @@ proptest! {
             prop_assert_eq!(encode(&tokenizer, &text, Special::Ignore), rwkv(&tokens, &text));
         }
     }
+}
+
+// ---- What llama.cpp aborts on, and other edges
+
+fn token(text: impl AsRef<[u8]>, score: f32, kind: i32) -> Token {
+    (text.as_ref().to_vec(), score, kind)
+}
+
+fn offsets(tokenizer: &Tokenizer, text: &str) -> Vec<(u32, std::ops::Range<usize>)> {
+    let encoding = tokenizer.encode_with_offsets(text, Special::Ignore).unwrap();
+    encoding.ids.into_iter().zip(encoding.offsets).collect()
+}
+
+const PLAIN: Rules = Rules { nfc: false, prefix: true, collapse: true, map: false };
+
+#[test]
+fn places_of_collapsed_spaces_and_of_unknown_runs() {
+    let tokens = [
+        token("<unk>", 0.0, 2),
+        token("▁a", -1.0, NORMAL),
+        token("▁", -2.0, NORMAL),
+        token("b", -1.0, NORMAL),
+    ];
+    let tokenizer = build(unigram_file(&tokens, PLAIN));
+    assert_eq!(offsets(&tokenizer, " a   b漢語"), [(1, 0..2), (2, 2..5), (3, 5..6), (0, 6..12)]);
+}
+
+#[test]
+fn places_of_composed_and_replaced_characters() {
+    let tokens = [
+        token("<unk>", 0.0, 2),
+        token("▁é", -1.0, NORMAL),
+        token("é", -1.0, NORMAL),
+        token("x", -1.0, NORMAL),
+    ];
+    let tokenizer = build(unigram_file(&tokens, Rules { nfc: true, ..PLAIN }));
+    assert_eq!(offsets(&tokenizer, "e\u{301}xe\u{301}"), [(1, 0..3), (3, 3..4), (2, 4..7)]);
+    let tokens = [
+        token("<unk>", 0.0, 2),
+        token("▁", -1.0, NORMAL),
+        token("e", -1.0, NORMAL),
+        token("x", -1.0, NORMAL),
+    ];
+    let tokenizer = build(unigram_file(&tokens, Rules { map: true, ..PLAIN }));
+    assert_eq!(offsets(&tokenizer, "aéa"), [(1, 0..0), (3, 0..1), (2, 1..3), (1, 1..3), (3, 3..4)]);
+}
+
+#[test]
+fn places_of_words_that_lost_their_accents() {
+    let tokens = [
+        token("[UNK]", 0.0, CONTROL),
+        token("▁ca", 0.0, NORMAL),
+        token("fe", 0.0, NORMAL),
+        token("▁!", 0.0, NORMAL),
+    ];
+    let tokenizer = build(file("bert", &tokens).u32("tokenizer.ggml.unknown_token_id", 0));
+    assert_eq!(offsets(&tokenizer, " CaFé! x"), [(1, 1..3), (2, 3..6), (3, 6..7), (0, 8..9)]);
+}
+
+#[test]
+fn a_wordpiece_text_is_framed_whatever_the_file_says() {
+    let tokens = [
+        token("[UNK]", 0.0, CONTROL),
+        token("[CLS]", 0.0, CONTROL),
+        token("[SEP]", 0.0, CONTROL),
+        token("▁a", 0.0, NORMAL),
+    ];
+    let file = || {
+        file("bert", &tokens)
+            .u32("tokenizer.ggml.unknown_token_id", 0)
+            .bool("tokenizer.ggml.add_bos_token", false)
+    };
+    let framed =
+        build(file().u32("tokenizer.ggml.bos_token_id", 1).u32("tokenizer.ggml.seperator_token_id", 2));
+    assert_eq!(framed.encode("a", Special::Add).unwrap(), [1, 3, 2]);
+    assert!(framed.add_bos() && framed.add_eos());
+    // llama.cpp aborts: the default ids are above the last one.
+    let unframed = build(file().u32("tokenizer.ggml.bos_token_id", 1));
+    assert!(matches!(unframed.encode("a", Special::Add), Err(EncodeError::NoSpecialToken { name: "sep" })));
+    assert_eq!(unframed.encode("a", Special::Ignore).unwrap(), [3]);
+}
+
+#[test]
+fn a_word_without_unknown_token_is_no_id() {
+    let tokenizer = build(file("bert", &[token("▁a", 0.0, NORMAL)]));
+    assert_eq!(tokenizer.encode("a b a", Special::Ignore).unwrap(), [0, u32::MAX, 0]);
+}
+
+#[test]
+fn a_first_byte_that_is_only_a_prefix_is_unknown() {
+    // llama.cpp starts over at the front of the text, for ever.
+    let tokens = [token("<s>", 0.0, CONTROL), token("b", 0.0, NORMAL), token("\\n", 0.0, NORMAL)];
+    let tokenizer = build(file("rwkv", &tokens).u32("tokenizer.ggml.unknown_token_id", 1));
+    assert_eq!(tokenizer.encode("<b\n", Special::Ignore).unwrap(), [1, 1, 2]);
+    assert_eq!(tokenizer.encode("<s>b", Special::AddAndParse).unwrap(), [0, 1]);
+    assert!(!tokenizer.add_bos());
+}
+
+#[test]
+fn rwkv_escapes() {
+    use super::rwkv::unescape;
+    assert_eq!(unescape(br"a\t\n\r\x0a\xff\\\'\q"), b"a\t\n\r\x0A\xFF\\'q");
+    assert_eq!(unescape(br"a\"), b"a");
+    assert_eq!(unescape(br"a\x"), b"a");
+    assert_eq!(unescape(br"a\x1"), b"a");
+}
+
+#[test]
+fn plamo_needs_every_byte() {
+    let tokens: Vec<Token> = std::iter::once(token("<unk>", 0.0, 2)).chain(byte_tokens()).collect();
+    assert_eq!(build(file("plamo2", &tokens)).encode("a", Special::Ignore).unwrap(), [u32::from(b'a') + 1]);
+    let error = try_build(file("plamo2", &tokens[..200])).unwrap_err();
+    assert!(error.to_string().contains("<0xC7>"), "{error}");
+    let error = try_build(file("plamo2", &tokens[1..])).unwrap_err();
+    assert!(error.to_string().contains("<0x00>"), "{error}");
+}
+
+#[test]
+fn white_space_only_separates() {
+    let tokens = [token("a", 0.0, NORMAL), token("b", 0.0, NORMAL), token("ab", 0.0, NORMAL)];
+    let file = || {
+        file("whitespace", &tokens)
+            .string("tokenizer.ggml.pre", "whitespace")
+            .strings("tokenizer.ggml.merges", ["a b"])
+    };
+    let tokenizer = build(file());
+    assert_eq!(offsets(&tokenizer, " ab\u{2003}a  b"), [(2, 1..3), (0, 6..7), (1, 9..10)]);
+    assert!(tokenizer.encode("AB", Special::Ignore).unwrap().is_empty());
+    let lower = build(file().bool("tokenizer.ggml.normalizer.lowercase", true));
+    assert_eq!(offsets(&lower, "AB aB"), [(2, 0..2), (2, 3..5)]);
+}
+
+#[test]
+fn no_vocabulary_is_an_answer_of_its_own() {
+    for model in ["none", "no_vocab"] {
+        assert!(matches!(try_build(file(model, &[])), Err(FormatError::NoVocabulary)));
+    }
+    assert!(matches!(
+        try_build(file("test", &[token("a", 0.0, NORMAL)])),
+        Err(FormatError::UnsupportedModel { .. })
+    ));
+}
+
+#[test]
+fn a_broken_charsmap_is_an_error() {
+    let tokens = [token("<unk>", 0.0, 2), token("▁", -1.0, NORMAL)];
+    let map = |bytes: &[u8]| {
+        unigram_file(&tokens, PLAIN).u8s("tokenizer.ggml.precompiled_charsmap", bytes.iter().copied())
+    };
+    // Empty, and without replacements.
+    for bytes in [&b""[..], b"\0\0\0", b"\0\0\0\0", b"\x04\0\0\0\0\0\0\0"] {
+        assert!(matches!(try_build(map(bytes)), Err(FormatError::Malformed { .. })), "{bytes:?}");
+    }
+    // An array without a unit is noticed by the first text.
+    let tokenizer = build(map(b"\0\0\0\0x\0"));
+    assert!(tokenizer.encode("", Special::Ignore).unwrap().is_empty());
+    assert!(matches!(tokenizer.encode("a", Special::Ignore), Err(EncodeError::Charsmap { .. })));
+}
+
+#[test]
+fn one_long_word_takes_no_more_than_its_length_asks_for() {
+    let tokens = [
+        token("<unk>", 0.0, 2),
+        token("▁", -1.0, NORMAL),
+        token("a", -1.0, NORMAL),
+        token("aaaaaaaa", -2.0, NORMAL),
+    ];
+    let text = "a".repeat(1 << 20);
+    let ids = build(unigram_file(&tokens, PLAIN)).encode(&text, Special::Ignore).unwrap();
+    assert_eq!(ids.len(), 1 + (1 << 17));
+    let ids = build(file("bert", &tokens)).encode(&text, Special::Ignore).unwrap();
+    assert_eq!(ids.len(), 1 + (1 << 17));
+    let mut all = vec![tokens[0].clone()];
+    all.extend(byte_tokens());
+    all.push(token("aaaaaaaa", -2.0, NORMAL));
+    assert_eq!(build(file("plamo3", &all)).encode(&text, Special::Ignore).unwrap().len(), 1 << 17);
 }

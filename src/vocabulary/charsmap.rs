@@ -163,7 +163,7 @@ impl Charsmap {
 pub(crate) mod tests {
     use super::*;
 
-    /// A map that replaces `a` by `x`, `ab` by nothing and `é` by `e `, its array laid out by hand.
+    /// A map that replaces `a` by `x`, `ab` by nothing, `é` by `e ` and `e` with an accent by `E`, its array laid out by hand.
     pub(crate) fn map() -> Vec<u8> {
         const LEAF: u32 = 1 << 8;
         let unit = |base: u32, label: u8| base << 10 | u32::from(label);
@@ -177,9 +177,13 @@ pub(crate) mod tests {
         units[256 ^ 0xC3] = unit(513 ^ 256 ^ 0xC3, 0xC3);
         units[513 ^ 0xA9] = unit(769 ^ 513 ^ 0xA9, 0xA9) | LEAF;
         units[769] = value(3);
+        units[256 ^ 0x65] = unit(514 ^ 256 ^ 0x65, b'e');
+        units[514 ^ 0xCC] = unit(516 ^ 514 ^ 0xCC, 0xCC);
+        units[516 ^ 0x81] = unit(770 ^ 516 ^ 0x81, 0x81) | LEAF;
+        units[770] = value(6);
         let mut bytes = 4096u32.to_le_bytes().to_vec();
         bytes.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
-        bytes.extend(b"x\0\0e \0");
+        bytes.extend(b"x\0\0e \0E\0");
         bytes
     }
 
@@ -210,7 +214,10 @@ pub(crate) mod tests {
         let bytes = map();
         // The pool cut before the zero of the last replacement.
         let cut = Charsmap::parse(&bytes[..bytes.len() - 1]).unwrap();
-        assert_eq!(cut.longest("é".as_bytes()), Err(CharsmapError::Replacement { offset: 3, bytes: 5 }));
+        assert_eq!(
+            cut.longest("e\u{301}".as_bytes()),
+            Err(CharsmapError::Replacement { offset: 6, bytes: 7 })
+        );
         // An array of one unit that leads elsewhere.
         let mut short = 4u32.to_le_bytes().to_vec();
         short.extend(&bytes[4..8]);

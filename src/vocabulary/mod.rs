@@ -22,7 +22,7 @@ pub use charsmap::CharsmapError;
 #[cfg(test)]
 pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
-pub(crate) use pairs::{Pair, Pairs, Rank};
+pub(crate) use pairs::{Pairs, Rank};
 pub(crate) use table::Table;
 pub(crate) use texts::Texts;
 pub(crate) use trie::{Node, Trie, Walker};
@@ -49,11 +49,14 @@ pub(crate) mod attribute {
     pub(crate) const CONTROL: u16 = 8;
     pub(crate) const USER_DEFINED: u16 = 16;
     pub(crate) const BYTE: u16 = 32;
+    /// An added token that is looked for in normalized text.
+    pub(crate) const NORMALIZED: u16 = 64;
     pub(crate) const LSTRIP: u16 = 128;
     pub(crate) const RSTRIP: u16 = 256;
     /// The id names no token. Its key is empty and it is in no table.
     pub(crate) const HOLE: u16 = 1 << 10;
-    /// The key is the token's literal text, outside the alphabet the engine works in.
+    /// The key is the token's literal text, which no engine looks up: it is outside the alphabet the engine works in, or the
+    /// token is none of the model's own.
     pub(crate) const RAW: u16 = 1 << 11;
 }
 
@@ -253,11 +256,38 @@ impl Vocabulary {
         None
     }
 
+    /// Cuts a well-formed text where no merge can reach across: before a `▁` that follows another character, provided that no
+    /// symbol of this vocabulary holds that character's last byte and `▁` in a row. Then the parts merge independently of
+    /// each other, short enough for the memo and for the quick merge loop.
+    pub(crate) fn words(&self, text: &[u8], mut each: impl FnMut(std::ops::Range<usize>)) {
+        const SPACE: &[u8] = "\u{2581}".as_bytes();
+        let mut start = 0;
+        for at in memchr::memmem::find_iter(text, SPACE) {
+            let Some(&before) = at.checked_sub(1).and_then(|i| text.get(i)) else { continue };
+            let bridged = self.bridges[usize::from(before >> 6)] >> (before & 63) & 1 != 0;
+            if !bridged && !text[..at].ends_with(SPACE) {
+                each(start..at);
+                start = at;
+            }
+        }
+        if start < text.len() {
+            each(start..text.len());
+        }
+    }
+
     /// The score of `id`, 0 where there is none.
     #[inline]
     pub(crate) fn score(&self, id: u32) -> f32 {
         self.scores.get(id as usize).copied().unwrap_or_default()
     }
+}
+
+/// Which part of a merge is no token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NotAToken {
+    Left,
+    Right,
+    Whole,
 }
 
 /// Collects tokens, then merges, then pieces, and ends as a [`Vocabulary`].
@@ -370,6 +400,10 @@ impl Builder {
         text(self.alphabet, self.attributes_of(id), self.key(id))
     }
 
+    pub(crate) fn alphabet(&self) -> Alphabet {
+        self.alphabet
+    }
+
     /// The attribute bits of `id`, 0 when there is no such token.
     pub(crate) fn attributes_of(&self, id: u32) -> u16 {
         self.attributes.get(id as usize).copied().unwrap_or_default()
@@ -473,6 +507,18 @@ impl Builder {
             }
         }
         Ok(())
+    }
+
+    /// Adds the merge of `key[..split]` and `key[split..]`, all three of which must be tokens; gives the last one. Of equal pairs
+    /// the last counts. `guess` is an id that the whole may well have.
+    pub(crate) fn merge_tokens(&mut self, key: &[u8], split: usize, rank: Rank, guess: u32) -> Result<u32, NotAToken> {
+        let find = |part: &[u8]| self.token(part);
+        let left = find(&key[..split]).ok_or(NotAToken::Left)?;
+        let right = find(&key[split..]).ok_or(NotAToken::Right)?;
+        let guessed = self.keys().matches(guess, key, Domain::Key) && guess < self.len();
+        let merged = if guessed { guess } else { find(key).ok_or(NotAToken::Whole)? };
+        self.pairs.replace(left, right, rank, merged);
+        Ok(merged)
     }
 
     /// Adds the merge of two symbols into a third. Of equal pairs the first counts.

@@ -75,17 +75,28 @@ impl Pairs {
 
     /// Enters a merge unless the pair has one already: the first line of a merges list wins.
     pub(crate) fn insert(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
+        self.enter(left, right, rank, merged, false);
+    }
+
+    /// Enters a merge in place of the one that the pair may have: the last line of a merges list wins.
+    pub(crate) fn replace(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
+        self.enter(left, right, rank, merged, true);
+    }
+
+    #[inline]
+    fn enter(&mut self, left: u32, right: u32, rank: Rank, merged: u32, replace: bool) {
         let mut at = self.slot(left, right, self.slots.len());
+        let entered = Pair { left: left + 1, right, rank, merged };
         let Table::Owned(slots) = &mut self.slots else { return };
         let mask = slots.len() - 1;
-        let left = left + 1;
         loop {
             let pair = &mut slots[at];
-            if pair.left == FREE {
-                *pair = Pair { left, right, rank, merged };
+            let same = pair.left == entered.left && pair.right == entered.right;
+            if pair.left == FREE || same && replace {
+                *pair = entered;
                 return;
             }
-            if pair.left == left && pair.right == right {
+            if same {
                 return;
             }
             at = (at + 1) & mask;

@@ -49,38 +49,30 @@ impl Trie {
     /// [`VocabularyError::TooLarge`] when the array would have more than 2³¹ slots.
     pub(crate) fn new<'k>(keys: impl IntoIterator<Item = (u32, &'k [u8])>) -> Result<Self, VocabularyError> {
         let keys: Vec<(u32, &[u8])> = keys.into_iter().filter(|(_, key)| !key.is_empty()).collect();
-        let sorted = sort(&keys);
+        let sorted = Sorted::new(&keys);
         let mut slots = Slots::new();
         let mut queue = std::collections::VecDeque::from([Pending {
             slot: 0,
             depth: 0,
             start: 0,
-            end: sorted.len() as u32,
+            end: sorted.ids.len() as u32,
         }]);
         let mut labels = Vec::with_capacity(256);
         let mut ends = Vec::with_capacity(256);
         // By levels, so that the upper ones, which every walk passes, lie close together.
         while let Some(Pending { slot, depth, start, end }) = queue.pop_front() {
-            let byte = |at: u32| {
-                let Sorted { prefix, index } = sorted[at as usize];
-                if depth < 8 {
-                    (prefix >> (56 - 8 * depth)) as u8
-                } else {
-                    keys[index as usize].1[depth as usize]
-                }
-            };
             let mut at = start;
-            while at < end && keys[sorted[at as usize].index as usize].1.len() == depth as usize {
+            while at < end && sorted.len(at) == depth {
                 at += 1;
             }
-            let id = if at > start { keys[sorted[at as usize - 1].index as usize].0 } else { MAX_SYMBOLS };
+            let id = if at > start { sorted.ids[at as usize - 1] } else { MAX_SYMBOLS };
             let first = at;
             labels.clear();
             ends.clear();
             while at < end {
-                let label = byte(at);
+                let label = sorted.byte(at, depth);
                 at += 1;
-                while at < end && byte(at) == label {
+                while at < end && sorted.byte(at, depth) == label {
                     at += 1;
                 }
                 labels.push(label);
@@ -197,36 +189,63 @@ const IN_USE: u64 = 1 << 32;
 /// A node whose children are still to be placed: they are in `sorted[start..end]`, which share `depth` bytes.
 struct Pending {
     slot: u32,
-    depth: u32,
+    depth: usize,
     start: u32,
     end: u32,
 }
 
-#[derive(Clone, Copy)]
+/// Keys in their order, equal ones as they came; their bytes in one piece, since the build goes over them level by level.
 struct Sorted {
-    /// The first eight bytes, the first one on top: most keys are told apart without a look at the arena.
-    prefix: u64,
-    index: u32,
+    ids: Vec<u32>,
+    bytes: Vec<u8>,
+    /// Where each key begins in `bytes`, and where the last one ends.
+    starts: Vec<usize>,
 }
 
-/// The order of keys, equal ones as they came.
-fn sort(keys: &[(u32, &[u8])]) -> Vec<Sorted> {
-    let prefix = |key: &[u8]| {
-        let mut prefix = [0; 8];
-        let len = key.len().min(8);
-        prefix[..len].copy_from_slice(&key[..len]);
-        u64::from_be_bytes(prefix)
-    };
-    let mut sorted: Vec<Sorted> = keys
-        .iter()
-        .enumerate()
-        .map(|(index, (_, key))| Sorted { prefix: prefix(key), index: index as u32 })
-        .collect();
-    sorted.sort_unstable_by_key(|key| key.prefix);
-    for same in sorted.chunk_by_mut(|a, b| a.prefix == b.prefix).filter(|same| same.len() > 1) {
-        same.sort_unstable_by_key(|key| (keys[key.index as usize].1, key.index));
+impl Sorted {
+    fn new(keys: &[(u32, &[u8])]) -> Self {
+        // The next eight bytes of a key, the first one on top, tell most keys apart without another look at them.
+        let chunk = |key: &[u8], from: usize| {
+            let rest = key.get(from..).unwrap_or_default();
+            let mut chunk = [0; 8];
+            let len = rest.len().min(8);
+            chunk[..len].copy_from_slice(&rest[..len]);
+            u64::from_be_bytes(chunk)
+        };
+        let mut order: Vec<(u64, u32)> = (0..).zip(keys).map(|(i, (_, key))| (chunk(key, 0), i)).collect();
+        order.sort_unstable();
+        for same in order.chunk_by_mut(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
+            for (next, i) in &mut *same {
+                *next = chunk(keys[*i as usize].1, 8);
+            }
+            same.sort_unstable_by(|&(a, i), &(b, j)| {
+                let whole = |i: u32| keys[i as usize].1;
+                // Padding looks like zero bytes, so equal chunks need a look at the keys.
+                a.cmp(&b).then_with(|| whole(i).cmp(whole(j))).then(i.cmp(&j))
+            });
+        }
+        let mut sorted = Self {
+            ids: Vec::with_capacity(keys.len()),
+            bytes: Vec::with_capacity(keys.iter().map(|(_, key)| key.len()).sum()),
+            starts: Vec::with_capacity(keys.len() + 1),
+        };
+        for (_, i) in order {
+            let (id, key) = keys[i as usize];
+            sorted.ids.push(id);
+            sorted.starts.push(sorted.bytes.len());
+            sorted.bytes.extend_from_slice(key);
+        }
+        sorted.starts.push(sorted.bytes.len());
+        sorted
     }
-    sorted
+
+    fn len(&self, at: u32) -> usize {
+        self.starts[at as usize + 1] - self.starts[at as usize]
+    }
+
+    fn byte(&self, at: u32, depth: usize) -> u8 {
+        self.bytes[self.starts[at as usize] + depth]
+    }
 }
 
 /// Slots in blocks of 256: the children of a node share a block, since `^` with a byte does not leave it.
@@ -256,8 +275,21 @@ impl Slots {
 
     /// Finds a base for children under `labels` and takes their slots.
     fn place(&mut self, labels: &[u8]) -> Result<usize, VocabularyError> {
-        let found =
-            self.open.iter().find_map(|&block| Some((block, self.blocks[block as usize].base(labels)?)));
+        // Single children fill the oldest block to the brim, families look where there is most room.
+        let found = if let &[label] = labels {
+            loop {
+                let Some(&block) = self.open.first() else { break None };
+                if let Some(base) = self.blocks[block as usize].base_of_one(label) {
+                    break Some((block, base));
+                }
+                // A block without room for a single child is at least half full; looking at it again and again would cost
+                // more than the rest of it is worth.
+                self.open.remove(0);
+            }
+        } else {
+            let mut open = self.open.iter().rev();
+            open.find_map(|&block| Some((block, self.blocks[block as usize].base(labels)?)))
+        };
         let (block, offset) = match found {
             Some(found) => found,
             None => {
@@ -294,38 +326,56 @@ impl Slots {
 }
 
 impl Block {
-    /// A base that no node has, and under which all of `labels` are free.
-    fn base(&self, labels: &[u8]) -> Option<u8> {
-        let mut bases = self.unused;
-        for &label in labels {
-            let word = usize::from(label >> 6);
-            let free = self.free;
-            for (i, bases) in bases.iter_mut().enumerate() {
-                *bases &= permute(free[i ^ word], label & 63);
+    /// A base that no node has, and under which `label` is free.
+    fn base_of_one(&self, label: u8) -> Option<u8> {
+        for (word, &free) in self.free.iter().enumerate() {
+            let mut free = free;
+            while free != 0 {
+                let base = (word as u8 * 64 + free.trailing_zeros() as u8) ^ label;
+                if self.unused[usize::from(base >> 6)] >> (base & 63) & 1 != 0 {
+                    return Some(base);
+                }
+                free &= free - 1;
             }
         }
-        let word = bases.iter().position(|&word| word != 0)?;
-        Some(word as u8 * 64 + bases[word].trailing_zeros() as u8)
+        None
+    }
+
+    /// A base that no node has, and under which all of `labels` are free.
+    fn base(&self, labels: &[u8]) -> Option<u8> {
+        (0..4).find_map(|word| {
+            let mut bases = self.unused[word];
+            for &label in labels {
+                if bases == 0 {
+                    return None;
+                }
+                bases &= permute(self.free[word ^ usize::from(label >> 6)], label & 63);
+            }
+            (bases != 0).then(|| word as u8 * 64 + bases.trailing_zeros() as u8)
+        })
     }
 }
 
 /// Moves bit `i` to `i ^ by`.
 fn permute(bits: u64, by: u8) -> u64 {
-    const LOW: [u64; 6] = [
-        0x5555_5555_5555_5555,
-        0x3333_3333_3333_3333,
-        0x0F0F_0F0F_0F0F_0F0F,
-        0x00FF_00FF_00FF_00FF,
-        0x0000_FFFF_0000_FFFF,
-        0x0000_0000_FFFF_FFFF,
-    ];
+    let swap = |bits: u64, low: u64, by: u32| (bits & low) << by | bits >> by & low;
     let mut bits = bits;
-    for (i, low) in LOW.into_iter().enumerate() {
-        if by >> i & 1 != 0 {
-            bits = (bits & low) << (1 << i) | bits >> (1 << i) & low;
-        }
+    if by & 1 != 0 {
+        bits = swap(bits, 0x5555_5555_5555_5555, 1);
     }
-    bits
+    if by & 2 != 0 {
+        bits = swap(bits, 0x3333_3333_3333_3333, 2);
+    }
+    if by & 4 != 0 {
+        bits = swap(bits, 0x0F0F_0F0F_0F0F_0F0F, 4);
+    }
+    if by & 8 != 0 {
+        bits = swap(bits, 0x00FF_00FF_00FF_00FF, 8);
+    }
+    if by & 16 != 0 {
+        bits = swap(bits, 0x0000_FFFF_0000_FFFF, 16);
+    }
+    bits.rotate_left(u32::from(by & 32))
 }
 
 /// More open blocks fill the array better and take longer.

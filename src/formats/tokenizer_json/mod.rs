@@ -1,0 +1,749 @@
+//! `tokenizer.json`, the format of the `tokenizers` library.
+//!
+//! Reference: `tokenizers` 0.23, whose answers are the right ones. A description that the engines here cover exactly becomes a native
+//! tokenizer; any other goes through the `tokenizers` crate, with the reason kept in the tokenizer's recipe. The file is read in one
+//! pass, in memory a small multiple of its size.
+
+mod describe;
+pub(super) mod read;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use describe::{Covered, Foreign, Piece, Rendering, Section};
+use read::{AddedEntry, Entries, Merges, ModelSection, Sections};
+
+use super::FormatError;
+use super::side_files::SideFiles;
+use crate::mmap::Bytes;
+use crate::tokenizer::pipeline::{
+    First, Frame, Model, Normalizer, PreTokenizer, Prepend, Recipe, Unknown, Wrapped, clean, guarded,
+};
+use crate::tokenizer::{self, Pipeline, Specials, Tokenizer};
+use crate::vocabulary::{
+    Alphabet, Builder, Charsmap, MAX_SYMBOLS, NONE, NotAToken, Rank, Trie, Vocabulary, VocabularyError,
+    attribute, decode_alphabet,
+};
+
+/// The tokenizer that a `tokenizer.json` describes. `side` adds what the file does not say: roles of special tokens, EOG ids, chat
+/// templates.
+///
+/// # Errors
+///
+/// - The file is not JSON, not of version 1.0, or has no model;
+/// - a component is of a type that neither this library nor the `tokenizers` crate knows;
+/// - a merge is not made of two tokens, or does not make one;
+/// - the ids leave gaps out of proportion, or the `tokenizers` crate refuses the file.
+pub(crate) fn load_json(bytes: &Bytes, side: &SideFiles) -> Result<Tokenizer, FormatError> {
+    load(bytes, FILE, side)
+}
+
+const FILE: &str = "tokenizer.json";
+
+/// As [`load_json`], for a description that came from `file`.
+pub(super) fn load(bytes: &[u8], file: &str, side: &SideFiles) -> Result<Tokenizer, FormatError> {
+    load_by(bytes, file, side, Engines::Any)
+}
+
+/// Who may run a description.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Engines {
+    /// The engines here where they cover it, else the `tokenizers` crate.
+    Any,
+    /// The crate: what the engines here are held against.
+    #[cfg(test)]
+    Crate,
+}
+
+fn load_by(bytes: &[u8], file: &str, side: &SideFiles, engines: Engines) -> Result<Tokenizer, FormatError> {
+    let malformed = |source: Box<dyn std::error::Error + Send + Sync>| FormatError::Malformed {
+        file: file.to_owned(),
+        source,
+    };
+    let text = std::str::from_utf8(bytes).map_err(|error| malformed(error.into()))?;
+    let sections: Sections<'_> = serde_json::from_str(text).map_err(|error| malformed(error.into()))?;
+    if let Some(version) = sections.version.as_deref().filter(|&version| version != "1.0") {
+        return Err(FormatError::Value {
+            file: file.to_owned(),
+            place: "version".to_owned(),
+            expected: "\"1.0\"".to_owned(),
+            found: format!("{version:?}"),
+        });
+    }
+    let Some(model) = sections.model else {
+        return Err(FormatError::MissingKey { file: file.to_owned(), key: "model".to_owned() });
+    };
+    if let Some(kind) = model.kind.as_deref().filter(|kind| !MODELS.contains(kind)) {
+        return Err(FormatError::UnknownComponent {
+            file: file.to_owned(),
+            place: "model".to_owned(),
+            kind: kind.to_owned(),
+        });
+    }
+    let description = Description {
+        file,
+        normalizer: Section::new(file, "normalizer", sections.normalizer)?,
+        pre_tokenizer: Section::new(file, "pre_tokenizer", sections.pre_tokenizer)?,
+        post_processor: Section::new(file, "post_processor", sections.post_processor)?,
+        decoder: Section::new(file, "decoder", sections.decoder)?,
+        model,
+        added: sections.added_tokens,
+    };
+    let mut notes = side.notes.clone();
+    for (name, section) in [("truncation", sections.truncation), ("padding", sections.padding)] {
+        if let Some(section) = section {
+            let note = format!(
+                "{file} asks for {name} ({}), which is not applied",
+                section.get().replace(['\n', '\r'], "")
+            );
+            log::info!("{note}");
+            notes.push(note);
+        }
+    }
+    let native = match engines {
+        Engines::Any => description.native(),
+        #[cfg(test)]
+        Engines::Crate => Err(foreign("as asked").into()),
+    };
+    let built = match native {
+        Ok(built) => built,
+        Err(Refusal::Error(error)) => return Err(error),
+        Err(Refusal::Foreign(Foreign(reason))) => {
+            log::debug!("{file} goes through the tokenizers crate: {reason}");
+            description.wrapped(bytes, reason)?
+        }
+    };
+    notes.extend(built.notes);
+    let Built { vocabulary, specials, pipeline, frame, unk, .. } = built;
+
+    let (mut special, mut eog) = side.special_tokens(|text| vocabulary.token_by_text(text.as_bytes()));
+    let framed = |ids: &[u32]| ids.first().copied().filter(|&id| id < vocabulary.len);
+    special.bos = special.bos.or_else(|| framed(&frame.before));
+    if special.eos.is_none() {
+        special.eos = framed(&frame.after);
+        eog.extend(special.eos);
+        eog.sort_unstable();
+        eog.dedup();
+    }
+    special.unk = special.unk.or(unk);
+    let (add_bos, add_eos) = (!frame.before.is_empty(), !frame.after.is_empty());
+    if side.add_bos == Some(true) && !add_bos {
+        notes.push(format!("tokenizer_config.json asks for BOS, which {file} does not add"));
+    }
+    eog.retain(|&id| id < vocabulary.len);
+    let recipe = tokenizer::Recipe {
+        pipeline,
+        special,
+        eog,
+        add_bos,
+        add_eos,
+        chat_templates: side.chat_templates.clone(),
+        notes,
+    };
+    Ok(Tokenizer::new(vocabulary, specials, recipe))
+}
+
+/// The file, its small sections parsed.
+struct Description<'a> {
+    file: &'a str,
+    normalizer: Section,
+    pre_tokenizer: Section,
+    post_processor: Section,
+    decoder: Section,
+    model: ModelSection,
+    added: Vec<AddedEntry>,
+}
+
+/// What a description becomes.
+struct Built {
+    vocabulary: Vocabulary,
+    specials: Specials,
+    pipeline: Pipeline,
+    frame: Frame,
+    unk: Option<u32>,
+    notes: Vec<String>,
+}
+
+/// Why there is no native tokenizer.
+enum Refusal {
+    /// The `tokenizers` crate must do it.
+    Foreign(Foreign),
+    /// Nobody can.
+    Error(FormatError),
+}
+
+impl From<Foreign> for Refusal {
+    fn from(foreign: Foreign) -> Self {
+        Self::Foreign(foreign)
+    }
+}
+
+impl From<FormatError> for Refusal {
+    fn from(error: FormatError) -> Self {
+        Self::Error(error)
+    }
+}
+
+fn foreign(reason: impl Into<String>) -> Foreign {
+    Foreign(reason.into())
+}
+
+impl Description<'_> {
+    fn native(&self) -> Result<Built, Refusal> {
+        let (normalizers, charsmap) = describe::normalizers(&self.normalizer)?;
+        let no_spaces = describe::leave_no_spaces(&normalizers);
+        let pre_tokenizer = describe::pre_tokenizer(&self.pre_tokenizer, no_spaces)?;
+        let frame = describe::frame(&self.post_processor)?;
+        let rendering = describe::decoder(&self.decoder)?;
+        let Some(entries) = &self.model.vocab else {
+            return Err(FormatError::MissingKey {
+                file: self.file.to_owned(),
+                key: "model.vocab".to_owned(),
+            }
+            .into());
+        };
+        if let Some(key) = self.model.unknown.first() {
+            return Err(foreign(format!("model ({key})")).into());
+        }
+        let alphabet = match (self.model.kind.as_deref(), &pre_tokenizer) {
+            (Some("BPE"), PreTokenizer::Splits { .. }) => Alphabet::ByteLevel,
+            (Some("BPE" | "Unigram"), PreTokenizer::None | PreTokenizer::Metaspace { .. })
+            | (Some("WordPiece"), PreTokenizer::Bert) => Alphabet::Text,
+            (kind, _) => {
+                let kind = kind.unwrap_or("no type");
+                return Err(foreign(format!("model ({kind}) behind this pre-tokenizer")).into());
+            }
+        };
+        let mut vocabulary = self.vocabulary(entries, alphabet)?;
+        let own = vocabulary.len();
+        let added = self.added_tokens(&mut vocabulary, &normalizers, &charsmap)?;
+        if rendering.renderer.first != First::Piece && !added.rewritten.is_empty() {
+            return Err(foreign(
+                "a decoder that tells the first token, and added tokens that are normalized",
+            )
+            .into());
+        }
+        if matches!(pre_tokenizer, PreTokenizer::Metaspace { prepend: Prepend::First, .. })
+            && (added.normalized && !normalizers.is_empty() || !normalizers.iter().all(keeps_start))
+        {
+            return Err(
+                foreign("prepend_scheme `first` behind normalizers that move where a text begins").into()
+            );
+        }
+        let mut bytes = [NONE; 256];
+        let (model, unk) = match (self.model.kind.as_deref(), alphabet) {
+            (Some("WordPiece"), _) => self.word_piece(&vocabulary, entries)?,
+            (Some("Unigram"), _) => self.unigram(&mut vocabulary, entries, &mut bytes)?,
+            (_, Alphabet::ByteLevel) => (self.byte_level(&mut vocabulary, own)?, None),
+            _ => self.characters(&mut vocabulary, &mut bytes)?,
+        };
+        render(&mut vocabulary, &rendering, &added.rewritten).map_err(|source| self.unfit(source))?;
+        let specials =
+            Specials::new(added.patterns.iter().map(|(id, text)| (*id, Cow::Borrowed(text.as_bytes()))));
+        let mut vocabulary = vocabulary.finish(&bytes).map_err(|source| self.unfit(source))?;
+        vocabulary.charsmap = charsmap;
+        if let Model::Unigram { .. } = model {
+            vocabulary.trie = Trie::new(entries.iter().map(|(text, id)| (id, text)))
+                .map_err(|source| self.unfit(source))?;
+        }
+        let recipe = Recipe {
+            normalizers,
+            pre_tokenizer,
+            model,
+            frame: frame.clone(),
+            renderer: rendering.renderer,
+            added_raw: added.raw,
+            added_normalized: added.normalized,
+        };
+        Ok(Built {
+            vocabulary,
+            specials,
+            pipeline: Pipeline::Tokenizers(recipe),
+            frame,
+            unk,
+            notes: added.notes,
+        })
+    }
+
+    fn unfit(&self, source: VocabularyError) -> FormatError {
+        FormatError::Vocabulary { file: self.file.to_owned(), source }
+    }
+
+    /// The model's own tokens, by id.
+    fn vocabulary(&self, entries: &Entries, alphabet: Alphabet) -> Result<Builder, Refusal> {
+        let len = self.ids(entries.len(), entries.iter().map(|(_, id)| id).max())?;
+        let mut order = vec![NONE; len];
+        for i in 0..entries.len() {
+            let (_, id) = entries.get(i);
+            if std::mem::replace(&mut order[id as usize], i as u32) != NONE {
+                return Err(foreign(format!("two tokens with the id {id}")).into());
+            }
+        }
+        let mut builder = Builder::new(alphabet, len + self.added.len(), entries.bytes())
+            .map_err(|source| self.unfit(source))?;
+        for i in order {
+            let pushed = if i == NONE {
+                builder.push_hole()
+            } else {
+                builder.push(entries.get(i as usize).0, attribute::NORMAL)
+            };
+            match pushed {
+                Ok(_) => {}
+                Err(VocabularyError::DuplicateToken { text, .. }) => {
+                    return Err(foreign(format!("the token {text:?} with two ids")).into());
+                }
+                Err(error) => return Err(self.unfit(error).into()),
+            }
+        }
+        Ok(builder)
+    }
+
+    /// How many ids there are, holes included, if that is in proportion to the tokens.
+    fn ids(&self, tokens: usize, highest: Option<u32>) -> Result<usize, FormatError> {
+        let len = highest.map_or(0, |id| id as usize + 1);
+        if len <= 16 * tokens + (1 << 16) && len < MAX_SYMBOLS as usize {
+            return Ok(len);
+        }
+        Err(FormatError::Value {
+            file: self.file.to_owned(),
+            place: "model.vocab".to_owned(),
+            expected: format!("ids without wide gaps for {tokens} tokens"),
+            found: format!("the id {}", len - 1),
+        })
+    }
+
+    /// Gives the added tokens their ids and flags, as `tokenizers` does: a token of the model keeps its id, any other gets the next free
+    /// one, whatever the file says.
+    fn added_tokens(
+        &self,
+        builder: &mut Builder,
+        normalizers: &[Normalizer],
+        charsmap: &Charsmap,
+    ) -> Result<Added, Refusal> {
+        let mut added = Added::default();
+        let tokens = self.model.vocab.as_ref().map_or(0, Entries::len);
+        let holes = builder.len() as usize != tokens;
+        let special: BTreeSet<&str> =
+            self.added.iter().filter(|token| token.special).map(|token| token.content.as_str()).collect();
+        let mut contents = BTreeSet::new();
+        let mut patterns = BTreeSet::new();
+        for token in &self.added {
+            let content = token.content.as_str();
+            if content.is_empty() {
+                continue;
+            }
+            if !contents.insert(content) {
+                return Err(foreign(format!("the added token {content:?} twice")).into());
+            }
+            if token.single_word {
+                return Err(foreign(format!("the added token {content:?} with single_word")).into());
+            }
+            if content.len() > LONGEST_ADDED {
+                return Err(foreign(format!("an added token of {} bytes", content.len())).into());
+            }
+            let id = match builder.token_by_text(content.as_bytes()) {
+                Some(id) => id,
+                None if holes => {
+                    return Err(foreign(format!("the added token {content:?} and ids that are free")).into());
+                }
+                None => builder.push_raw(content.as_bytes(), 0).map_err(|source| self.unfit(source))?,
+            };
+            if id != token.id {
+                let note =
+                    format!("{}: the added token {content:?} has the id {id}, not {}", self.file, token.id);
+                log::warn!("{note}");
+                added.notes.push(note);
+            }
+            let mut pattern = Cow::Borrowed(content);
+            if token.normalized {
+                for normalizer in normalizers {
+                    let next = normalizer.apply(&pattern, charsmap, None);
+                    if let Some(next) =
+                        next.map_err(|error| foreign(format!("the added token {content:?}: {error}")))?
+                    {
+                        pattern = Cow::Owned(next);
+                    }
+                }
+            }
+            if pattern.is_empty() || !patterns.insert(pattern.to_string()) {
+                return Err(foreign(format!(
+                    "the added token {content:?}, which normalization makes empty or equal to another"
+                ))
+                .into());
+            }
+            // `tokenizers` asks whether the text it decodes from, the normalized one, is that of a special token.
+            let mut attributes =
+                if special.contains(&*pattern) { attribute::CONTROL } else { attribute::USER_DEFINED };
+            for (flag, bit) in [
+                (token.lstrip, attribute::LSTRIP),
+                (token.rstrip, attribute::RSTRIP),
+                (token.normalized, attribute::NORMALIZED),
+            ] {
+                attributes |= if flag { bit } else { 0 };
+            }
+            let raw = builder.attributes_of(id) & attribute::RAW;
+            builder.attributes()[id as usize] = attributes | raw;
+            if token.normalized {
+                added.normalized = true;
+            } else {
+                added.raw = true;
+            }
+            if pattern != content {
+                added.rewritten.push((id, pattern.to_string()));
+            }
+            added.patterns.push((id, pattern.into_owned()));
+        }
+        Ok(added)
+    }
+
+    fn word_piece(&self, builder: &Builder, entries: &Entries) -> Result<(Model, Option<u32>), Refusal> {
+        let model = &self.model;
+        let (Some(unk), Some(prefix), Some(max_chars)) =
+            (&model.unk_token, &model.continuing_subword_prefix, model.max_input_chars_per_word)
+        else {
+            return Err(foreign(
+                "model (WordPiece) without unk_token, continuing_subword_prefix or max_input_chars_per_word",
+            )
+            .into());
+        };
+        // A token of the model's own: an added one is not looked up.
+        let Some(unk) = builder.token(unk.as_bytes()) else {
+            return Err(foreign("unk_token, which is no token").into());
+        };
+        let longest = entries.iter().map(|(text, _)| text.len()).max().unwrap_or_default() as u32;
+        let max_chars = u32::try_from(max_chars).unwrap_or(u32::MAX);
+        // Every word may look up each of its parts.
+        if max_chars > MOST_CHARS && longest > MOST_CHARS {
+            return Err(foreign("max_input_chars_per_word and tokens beyond all measure").into());
+        }
+        Ok((Model::WordPiece { unk, prefix: prefix.clone(), max_chars, longest }, Some(unk)))
+    }
+
+    fn unigram(
+        &self,
+        builder: &mut Builder,
+        entries: &Entries,
+        bytes: &mut [u32; 256],
+    ) -> Result<(Model, Option<u32>), Refusal> {
+        let scores = &entries.scores;
+        // Scores come from SentencePiece, which has them in single precision; others would be rounded here.
+        let narrow = |&score: &f64| score.is_finite() && f64::from(score as f32).to_bits() == score.to_bits();
+        if scores.len() != entries.len() || !scores.iter().all(narrow) {
+            return Err(foreign("model (scores beyond single precision)").into());
+        }
+        if entries.iter().any(|(text, _)| text.is_empty()) {
+            return Err(foreign("model (an empty token)").into());
+        }
+        let unk = self.model.unk_id.filter(|&id| id < entries.len() as u64);
+        let Some(unk) = unk.and_then(|id| u32::try_from(id).ok()) else {
+            return Err(foreign("model (no unk_id that is a token)").into());
+        };
+        let unk_score = scores.iter().copied().fold(f64::INFINITY, f64::min) - UNK_PENALTY;
+        let mut table: Vec<f32> = scores.iter().map(|&score| score as f32).collect();
+        table.resize(builder.len() as usize, 0.0);
+        builder.scores(table).map_err(|source| self.unfit(source))?;
+        byte_tokens(builder, bytes);
+        Ok((Model::Unigram { unk, unk_score, byte_fallback: self.model.byte_fallback }, Some(unk)))
+    }
+
+    /// What all byte-pair models here must be.
+    fn plain_bpe(&self) -> Covered<()> {
+        let model = &self.model;
+        if model.dropout.is_some_and(|dropout| dropout != 0.0) {
+            return Err(foreign("model (dropout)"));
+        }
+        for (key, text) in [
+            ("continuing_subword_prefix", &model.continuing_subword_prefix),
+            ("end_of_word_suffix", &model.end_of_word_suffix),
+        ] {
+            if text.as_deref().is_some_and(|text| !text.is_empty()) {
+                return Err(foreign(format!("model ({key})")));
+            }
+        }
+        Ok(())
+    }
+
+    fn merges(&self) -> Result<&Merges, FormatError> {
+        let missing =
+            || FormatError::MissingKey { file: self.file.to_owned(), key: "model.merges".to_owned() };
+        self.model.merges.as_ref().ok_or_else(missing)
+    }
+
+    fn not_a_token(&self, rank: usize, left: &[u8], right: &[u8], which: NotAToken) -> FormatError {
+        let (left, right) = (String::from_utf8_lossy(left), String::from_utf8_lossy(right));
+        let part = match which {
+            NotAToken::Left => left.to_string(),
+            NotAToken::Right => right.to_string(),
+            NotAToken::Whole => format!("{left}{right}"),
+        };
+        FormatError::Value {
+            file: self.file.to_owned(),
+            place: format!("merge {rank}, {left:?} {right:?}"),
+            expected: "a merge of two tokens that makes a token".to_owned(),
+            found: format!("{part:?}, which is none"),
+        }
+    }
+
+    fn byte_level(&self, builder: &mut Builder, own: u32) -> Result<Model, Refusal> {
+        self.plain_bpe()?;
+        // The bytes that UTF-8 is made of.
+        if let Some(byte) = (0..=0xF4)
+            .filter(|byte| !matches!(byte, 0xC0 | 0xC1))
+            .find(|&byte| builder.token(&[byte]).is_none())
+        {
+            return Err(foreign(format!("model (no token for the byte 0x{byte:02X})")).into());
+        }
+        let merges = self.merges()?;
+        builder.reserve_pairs(merges.len());
+        let mut key = Vec::new();
+        let mut guess = 0;
+        for (rank, (left, right)) in merges.iter().enumerate() {
+            key.clear();
+            let in_alphabet = decode_alphabet(left, &mut key);
+            let split = key.len();
+            if !in_alphabet || !decode_alphabet(right, &mut key) {
+                // No text has these characters, so the merge never happens; it must make sense all the same.
+                let whole = [left, right].concat();
+                for (text, which) in
+                    [(left, NotAToken::Left), (right, NotAToken::Right), (&whole, NotAToken::Whole)]
+                {
+                    let found = builder.token_by_text(text).is_some_and(|id| id < own);
+                    found.then_some(()).ok_or_else(|| self.not_a_token(rank, left, right, which))?;
+                }
+                continue;
+            }
+            let merged = builder.merge_tokens(&key, split, Rank(rank as u32), guess);
+            // Merges mostly make one token after the other.
+            guess = merged.map_err(|which| self.not_a_token(rank, left, right, which))? + 1;
+        }
+        Ok(Model::Bytes { ignore_merges: self.model.ignore_merges })
+    }
+
+    fn characters(
+        &self,
+        builder: &mut Builder,
+        bytes: &mut [u32; 256],
+    ) -> Result<(Model, Option<u32>), Refusal> {
+        self.plain_bpe()?;
+        let model = &self.model;
+        let unk = model.unk_token.as_ref().and_then(|unk| builder.token(unk.as_bytes()));
+        byte_tokens(builder, bytes);
+        let all_bytes =
+            (0..=0xF4).filter(|byte| !matches!(byte, 0xC0 | 0xC1)).all(|byte| bytes[byte] != NONE);
+        let unknown = match (model.byte_fallback, unk) {
+            (true, _) if all_bytes => Unknown::Bytes,
+            (true, _) => return Err(foreign("model (byte_fallback without a token for each byte)").into()),
+            (false, Some(unk)) if model.fuse_unk => Unknown::Fused(unk),
+            (false, Some(unk)) => Unknown::Each(unk),
+            (false, None) => {
+                return Err(foreign("model (neither byte_fallback nor an unk_token that is a token)").into());
+            }
+        };
+        let stands_in = |text: &[u8]| match unknown {
+            Unknown::Bytes => text.len() == 6 && text.starts_with(b"<0x") && text.ends_with(b">"),
+            Unknown::Each(_) | Unknown::Fused(_) => {
+                model.unk_token.as_ref().is_some_and(|unk| unk.as_bytes() == text)
+            }
+        };
+        let merges = self.merges()?;
+        builder.reserve_pairs(merges.len());
+        let mut key = Vec::new();
+        let mut guess = 0;
+        // What stands in for a character has another text than it; should it merge, `▁` no longer tells where words are apart.
+        let mut merge_stand_ins = false;
+        for (rank, (left, right)) in merges.iter().enumerate() {
+            key.clear();
+            key.extend_from_slice(left);
+            key.extend_from_slice(right);
+            let merged = builder.merge_tokens(&key, left.len(), Rank(rank as u32), guess);
+            guess = merged.map_err(|which| self.not_a_token(rank, left, right, which))? + 1;
+            merge_stand_ins |= [left, right].into_iter().any(stands_in);
+        }
+        let cuts = !merge_stand_ins && builder.token("▁".as_bytes()).is_some();
+        Ok((Model::Characters { ignore_merges: model.ignore_merges, unknown, cuts }, unk))
+    }
+
+    /// The whole file as the `tokenizers` crate reads it, with a vocabulary of our own to look tokens up in.
+    fn wrapped(&self, bytes: &[u8], reason: String) -> Result<Built, FormatError> {
+        let refused = |source| FormatError::Malformed {
+            file: format!("{} (read by the tokenizers crate)", self.file),
+            source,
+        };
+        let mut inner = guarded(|| {
+            let mut inner = tokenizers::Tokenizer::from_bytes(bytes)?;
+            inner.with_truncation(None)?;
+            inner.with_padding(None);
+            Ok(inner)
+        })
+        .map_err(refused)?;
+        let frame = describe::frame(&self.post_processor).ok();
+        if frame.is_some() {
+            // What it does beside is to trim offsets.
+            inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
+        }
+
+        let mut tokens: Vec<(u32, String)> =
+            inner.get_vocab(true).into_iter().map(|(text, id)| (id, text)).collect();
+        tokens.sort_unstable();
+        let entries = self.model.vocab.as_ref().map_or(0, Entries::len);
+        let len = self.ids(tokens.len(), tokens.last().map(|&(id, _)| id))?;
+        let listed = tokens.len();
+        tokens.dedup_by_key(|(id, _)| *id);
+        let unfit = |source| self.unfit(source);
+        let size = tokens.iter().map(|(_, text)| text.len()).sum();
+        let mut builder = Builder::new(Alphabet::Text, len, size).map_err(unfit)?;
+        for (id, text) in &tokens {
+            while builder.len() < *id {
+                builder.push_hole().map_err(unfit)?;
+            }
+            builder.push(text.as_bytes(), attribute::NORMAL).map_err(unfit)?;
+        }
+        let added = inner.get_added_tokens_decoder();
+        for (&id, token) in &added {
+            let kind = if token.special { attribute::CONTROL } else { attribute::USER_DEFINED };
+            if let Some(attributes) = builder.attributes().get_mut(id as usize) {
+                *attributes = kind;
+            }
+        }
+        // Texts and ids that are not one to one, or added tokens that the library decodes from another text, are left to it.
+        let one_to_one =
+            listed == tokens.len() && tokenizers::Model::get_vocab(inner.get_model()).len() == entries;
+        let plain = added.values().all(|token| !token.normalized)
+            || describe::normalizers(&self.normalizer).is_ok_and(|(normalizers, _)| normalizers.is_empty());
+        let rendering = describe::decoder(&self.decoder).ok().filter(|_| one_to_one && plain);
+        if let Some(rendering) = &rendering {
+            render(&mut builder, rendering, &[]).map_err(unfit)?;
+        }
+        let specials = added.iter().map(|(&id, token)| (id, Cow::Owned(token.content.clone().into_bytes())));
+        let specials = Specials::new(specials);
+        let vocabulary = builder.finish(&[NONE; 256]).map_err(unfit)?;
+        let unk = self.model.unk_token.as_ref().and_then(|unk| vocabulary.token_by_text(unk.as_bytes()));
+        let unk = unk.or_else(|| self.model.unk_id.and_then(|id| u32::try_from(id).ok()));
+        let renderer = rendering.map(|rendering| rendering.renderer);
+        let wrapped = Wrapped::new(inner, reason, frame.clone(), renderer);
+        let frame = frame.unwrap_or_default();
+        Ok(Built { vocabulary, specials, pipeline: Pipeline::Crate(wrapped), frame, unk, notes: Vec::new() })
+    }
+}
+
+/// Added tokens with their ids.
+#[derive(Default)]
+struct Added {
+    /// Id, and the text to look for.
+    patterns: Vec<(u32, String)>,
+    /// Those whose text normalization changes: the library decodes from what it becomes.
+    rewritten: Vec<(u32, String)>,
+    /// Whether some are looked for in the text as it is given.
+    raw: bool,
+    /// Whether some are looked for in the normalized text.
+    normalized: bool,
+    notes: Vec<String>,
+}
+
+/// Gives every token the piece that the decoder makes of it, or of the text in `rewritten`.
+fn render(
+    builder: &mut Builder,
+    rendering: &Rendering,
+    rewritten: &[(u32, String)],
+) -> Result<(), VocabularyError> {
+    let mut out = Vec::new();
+    for id in 0..builder.len() {
+        let rewritten = rewritten.iter().find(|(of, _)| *of == id).map(|(_, text)| text.as_str());
+        let attributes = builder.attributes_of(id);
+        let raw = attributes & attribute::RAW != 0;
+        // The key of a byte-level token is its piece already.
+        let settled =
+            matches!(rendering.piece, Piece::ByteLevel) && builder.alphabet() == Alphabet::ByteLevel;
+        if settled && !raw && rewritten.is_none() || attributes & attribute::HOLE != 0 {
+            continue;
+        }
+        let text = match rewritten {
+            Some(text) => Cow::Borrowed(text.as_bytes()),
+            None => builder.text(id).unwrap_or_default(),
+        };
+        out.clear();
+        let mut byte = None;
+        match &rendering.piece {
+            Piece::ByteLevel => {
+                if !decode_alphabet(&text, &mut out) {
+                    out.clear();
+                    out.extend_from_slice(&text);
+                }
+            }
+            Piece::Spaced => {
+                out.push(b' ');
+                out.extend_from_slice(&text);
+            }
+            Piece::Replaced(replaced) => {
+                let mut text = String::from_utf8_lossy(&text);
+                for (pattern, content) in replaced {
+                    if text.contains(pattern.as_str()) {
+                        text = text.replace(pattern.as_str(), content).into();
+                    }
+                }
+                byte = Some(&*text).filter(|_| rendering.renderer.byte_fallback).and_then(byte_of);
+                match byte {
+                    Some(byte) => out.push(byte),
+                    None => out.extend_from_slice(text.as_bytes()),
+                }
+            }
+            Piece::Continued { prefix, cleanup } => {
+                let text = String::from_utf8_lossy(&text);
+                let spaced = match text.strip_prefix(prefix.as_str()) {
+                    Some(rest) => rest.to_owned(),
+                    None => format!(" {text}"),
+                };
+                out.extend_from_slice(if *cleanup { clean(&spaced) } else { spaced }.as_bytes());
+            }
+        }
+        drop(text);
+        if byte.is_some() {
+            builder.attributes()[id as usize] |= attribute::BYTE;
+        }
+        if out != builder.key(id) {
+            builder.piece(id, &out)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether what begins a text still begins it, to the library's mind, once it is normalized.
+fn keeps_start(normalizer: &Normalizer) -> bool {
+    match normalizer {
+        Normalizer::Nfc
+        | Normalizer::Nfd
+        | Normalizer::Nfkc
+        | Normalizer::Nfkd
+        | Normalizer::Lowercase
+        | Normalizer::Prepend(_) => true,
+        Normalizer::Replace { pattern, content } => pattern.chars().count() == 1 && !content.is_empty(),
+        _ => false,
+    }
+}
+
+/// Finds the tokens that stand for a byte each.
+fn byte_tokens(builder: &Builder, bytes: &mut [u32; 256]) {
+    for (byte, id) in bytes.iter_mut().enumerate() {
+        *id = builder.token(format!("<0x{byte:02X}>").as_bytes()).unwrap_or(NONE);
+    }
+}
+
+/// The byte that a token such as `<0x0A>` stands for, by the library's own test: it lets `<0x+A>` pass.
+fn byte_of(text: &str) -> Option<u8> {
+    let digits = text.strip_prefix("<0x")?.strip_suffix('>')?;
+    if digits.len() == 2 { u8::from_str_radix(digits, 16).ok() } else { None }
+}
+
+/// What a character that no token covers costs beyond the least likely token.
+const UNK_PENALTY: f64 = 10.0;
+
+const MODELS: &[&str] = &["BPE", "Unigram", "WordLevel", "WordPiece"];
+
+/// The search for added tokens is linear in the text times the longest of them.
+const LONGEST_ADDED: usize = 1024;
+
+/// `WordPiece` looks up so many parts of a word at most, for each of its characters.
+const MOST_CHARS: u32 = 1024;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,358 @@
+//! `tokenizer.json` as it stands in the file: one pass, no tree of the whole. Tokens and merges go into arenas; the small sections are
+//! kept as the raw JSON they are.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The sections of the file.
+#[derive(Deserialize)]
+pub(super) struct Sections<'a> {
+    pub(super) version: Option<String>,
+    #[serde(borrow)]
+    pub(super) truncation: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) padding: Option<&'a RawValue>,
+    #[serde(default)]
+    pub(super) added_tokens: Vec<AddedEntry>,
+    #[serde(borrow)]
+    pub(super) normalizer: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) pre_tokenizer: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) post_processor: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) decoder: Option<&'a RawValue>,
+    pub(super) model: Option<ModelSection>,
+}
+
+/// An element of `added_tokens`. No flag has a default, as in `tokenizers`.
+#[derive(Debug, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the format's own flags")]
+pub(super) struct AddedEntry {
+    pub(super) id: u32,
+    pub(super) content: String,
+    pub(super) single_word: bool,
+    pub(super) lstrip: bool,
+    pub(super) rstrip: bool,
+    pub(super) normalized: bool,
+    pub(super) special: bool,
+}
+
+/// The `model` section, of whatever type.
+#[derive(Debug, Default)]
+pub(super) struct ModelSection {
+    pub(super) kind: Option<String>,
+    pub(super) dropout: Option<f32>,
+    pub(super) unk_token: Option<String>,
+    pub(super) continuing_subword_prefix: Option<String>,
+    pub(super) end_of_word_suffix: Option<String>,
+    pub(super) fuse_unk: bool,
+    pub(super) byte_fallback: bool,
+    pub(super) ignore_merges: bool,
+    pub(super) max_input_chars_per_word: Option<u64>,
+    pub(super) unk_id: Option<u64>,
+    pub(super) vocab: Option<Entries>,
+    pub(super) merges: Option<Merges>,
+    /// Keys that none of the types above has.
+    pub(super) unknown: Vec<String>,
+}
+
+/// Tokens in the order of the file.
+#[derive(Debug, Default)]
+pub(in crate::formats) struct Entries {
+    arena: Vec<u8>,
+    items: Vec<Entry>,
+    /// Natural logs, of a Unigram vocabulary only: there, ids count up from 0.
+    pub(super) scores: Vec<f64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    start: u32,
+    len: u32,
+    id: u32,
+}
+
+/// Merges in the order of the file, each as one text and where to cut it.
+#[derive(Debug, Default)]
+pub(super) struct Merges {
+    arena: Vec<u8>,
+    /// End of the left part and end of the whole; the whole begins where the one before ends.
+    ends: Vec<(u32, u32)>,
+    style: Option<Style>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Style {
+    /// `"a b"`
+    Line,
+    /// `["a", "b"]`
+    Pair,
+}
+
+impl Entries {
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.arena.len()
+    }
+
+    /// Text and id of the `i`th token.
+    pub(super) fn get(&self, i: usize) -> (&[u8], u32) {
+        let Entry { start, len, id } = self.items[i];
+        (&self.arena[start as usize..(start + len) as usize], id)
+    }
+
+    pub(in crate::formats) fn iter(&self) -> impl Iterator<Item = (&[u8], u32)> {
+        (0..self.items.len()).map(|i| self.get(i))
+    }
+
+    /// Texts of the tokens as the arena holds them; the seed below appends one.
+    fn push<E: serde::de::Error>(&mut self, start: usize, id: u32) -> Result<(), E> {
+        let end =
+            u32::try_from(self.arena.len()).map_err(|_| E::custom("expected at most 4 GiB of tokens"))?;
+        self.items.push(Entry { start: start as u32, len: end - start as u32, id });
+        Ok(())
+    }
+}
+
+impl Merges {
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Left and right of each merge, by rank.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut start = 0;
+        self.ends.iter().map(move |&(middle, end)| {
+            let (middle, end) = (middle as usize, end as usize);
+            let parts = (&self.arena[start..middle], &self.arena[middle..end]);
+            start = end;
+            parts
+        })
+    }
+
+    fn styled<E: serde::de::Error>(&mut self, style: Style) -> Result<(), E> {
+        if *self.style.get_or_insert(style) == style {
+            return Ok(());
+        }
+        Err(E::custom(format_args!(
+            "expected all merges in one spelling, \"a b\" or [\"a\", \"b\"], found the other one at merge {}",
+            self.ends.len()
+        )))
+    }
+
+    fn push<E: serde::de::Error>(&mut self, middle: usize) -> Result<(), E> {
+        let end =
+            u32::try_from(self.arena.len()).map_err(|_| E::custom("expected at most 4 GiB of merges"))?;
+        self.ends.push((middle as u32, end));
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for ModelSection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Section;
+        impl<'de> Visitor<'de> for Section {
+            type Value = ModelSection;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with the model")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ModelSection, A::Error> {
+                let mut model = ModelSection::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "type" => model.kind = map.next_value()?,
+                        "dropout" => model.dropout = map.next_value()?,
+                        "unk_token" => model.unk_token = map.next_value()?,
+                        "continuing_subword_prefix" => model.continuing_subword_prefix = map.next_value()?,
+                        "end_of_word_suffix" => model.end_of_word_suffix = map.next_value()?,
+                        "fuse_unk" => model.fuse_unk = map.next_value::<Option<_>>()?.unwrap_or_default(),
+                        "byte_fallback" => {
+                            model.byte_fallback = map.next_value::<Option<_>>()?.unwrap_or_default();
+                        }
+                        "ignore_merges" => {
+                            model.ignore_merges = map.next_value::<Option<_>>()?.unwrap_or_default();
+                        }
+                        "max_input_chars_per_word" => model.max_input_chars_per_word = map.next_value()?,
+                        "unk_id" => model.unk_id = map.next_value()?,
+                        "vocab" => model.vocab = Some(map.next_value()?),
+                        "merges" => model.merges = Some(map.next_value()?),
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            model.unknown.push(key);
+                        }
+                    }
+                }
+                Ok(model)
+            }
+        }
+        deserializer.deserialize_map(Section)
+    }
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Vocab;
+        impl<'de> Visitor<'de> for Vocab {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of tokens and their ids, or a list of tokens with their scores")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = Entries::default();
+                let mut start = 0;
+                while map.next_key_seed(Append(&mut entries.arena))?.is_some() {
+                    let id = map.next_value()?;
+                    entries.push(start, id)?;
+                    start = entries.arena.len();
+                }
+                Ok(entries)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Entries, A::Error> {
+                let mut entries = Entries::default();
+                while seq.next_element_seed(Scored(&mut entries))?.is_some() {}
+                Ok(entries)
+            }
+        }
+        deserializer.deserialize_any(Vocab)
+    }
+}
+
+/// `["token", score]`
+struct Scored<'e>(&'e mut Entries);
+
+impl<'de> DeserializeSeed<'de> for Scored<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Scored<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a token and its score")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let entries = self.0;
+        let start = entries.arena.len();
+        seq.next_element_seed(Append(&mut entries.arena))?
+            .ok_or_else(|| A::Error::custom("expected a token, found none"))?;
+        let score = seq.next_element()?.ok_or_else(|| A::Error::custom("expected a score, found none"))?;
+        if seq.next_element::<IgnoredAny>()?.is_some() {
+            return Err(A::Error::custom("expected a token and its score, found more"));
+        }
+        let id = u32::try_from(entries.items.len()).map_err(|_| A::Error::custom("expected fewer tokens"))?;
+        entries.scores.push(score);
+        entries.push(start, id)
+    }
+}
+
+impl<'de> Deserialize<'de> for Merges {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Merges;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of merges")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Merges, A::Error> {
+                let mut merges = Merges::default();
+                while seq.next_element_seed(Merge(&mut merges))?.is_some() {}
+                Ok(merges)
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
+}
+
+struct Merge<'m>(&'m mut Merges);
+
+impl<'de> DeserializeSeed<'de> for Merge<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Merge<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a merge, \"a b\" or [\"a\", \"b\"]")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, line: &str) -> Result<(), E> {
+        self.0.styled(Style::Line)?;
+        // `tokenizers` takes such a line, wherever it stands, for the header of a merges.txt.
+        if line.starts_with("#version") {
+            return Ok(());
+        }
+        let line = line.as_bytes();
+        let space = memchr::memchr(b' ', line).filter(|&at| memchr::memchr(b' ', &line[at + 1..]).is_none());
+        let Some(space) = space else {
+            return Err(E::custom(format_args!(
+                "expected two tokens and one space between them as merge {}, found {:?}",
+                self.0.ends.len(),
+                String::from_utf8_lossy(line)
+            )));
+        };
+        self.0.arena.extend_from_slice(&line[..space]);
+        let middle = self.0.arena.len();
+        self.0.arena.extend_from_slice(&line[space + 1..]);
+        self.0.push(middle)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        self.0.styled(Style::Pair)?;
+        let missing = || A::Error::custom("expected two tokens, found fewer");
+        seq.next_element_seed(Append(&mut self.0.arena))?.ok_or_else(missing)?;
+        let middle = self.0.arena.len();
+        seq.next_element_seed(Append(&mut self.0.arena))?.ok_or_else(missing)?;
+        if seq.next_element::<IgnoredAny>()?.is_some() {
+            return Err(A::Error::custom("expected two tokens, found more"));
+        }
+        self.0.push(middle)
+    }
+}
+
+/// Appends a string to an arena: from the file's own bytes, unless it has escapes.
+struct Append<'a>(&'a mut Vec<u8>);
+
+impl<'de> DeserializeSeed<'de> for Append<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Append<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}

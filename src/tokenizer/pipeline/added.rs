@@ -1,0 +1,55 @@
+//! Cutting a text at the added tokens that stand in it.
+
+use std::ops::Range;
+
+use super::is_normalized;
+use crate::tokenizer::EncodeError;
+use crate::tokenizer::specials::Specials;
+use crate::vocabulary::{Vocabulary, attribute};
+
+/// Calls `each` with the added tokens of `text`, and with what lies between them (`None`), in order; nothing is empty.
+///
+/// Leftmost-longest among the tokens of one set: those looked for in normalized text, or the others. A token that strips takes the
+/// white space beside it along, as far as no token before it has taken it.
+pub(super) fn cut(
+    specials: &Specials,
+    vocabulary: &Vocabulary,
+    text: &str,
+    normalized: bool,
+    each: &mut impl FnMut(Option<u32>, Range<usize>) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
+    let bytes = text.as_bytes();
+    // Where the search goes on, and where the text not yet handed out begins: they differ behind a token that strips.
+    let (mut at, mut open) = (0, 0);
+    while let Some(start) = specials.next_start(bytes, at) {
+        let mut longest = None;
+        specials.walk(&bytes[start..], |ordinal, len| {
+            let (id, _) = specials.entry(ordinal);
+            if is_normalized(vocabulary, id) == normalized {
+                longest = Some((id, len));
+            }
+        });
+        let Some((id, len)) = longest else {
+            at = start + 1;
+            continue;
+        };
+        at = start + len;
+        let (mut start, mut stop) = (start, at);
+        let attributes = vocabulary.attributes(id);
+        if attributes & attribute::LSTRIP != 0 {
+            start = text[..start].trim_end().len().max(open);
+        }
+        if attributes & attribute::RSTRIP != 0 {
+            stop = text.len() - text[stop..].trim_start().len();
+        }
+        if open < start {
+            each(None, open..start)?;
+        }
+        each(Some(id), start..stop)?;
+        open = stop;
+    }
+    if open < text.len() {
+        each(None, open..text.len())?;
+    }
+    Ok(())
+}
