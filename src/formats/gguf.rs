@@ -5,6 +5,7 @@
 //! attributes.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::{FormatError, gguf_models};
 use crate::gguf::Gguf;
@@ -15,7 +16,7 @@ use crate::tokenizer::unigram::Unigram;
 use crate::tokenizer::wordpiece::WordPiece;
 use crate::tokenizer::{Pipeline, Recipe, SpecialTokens, Specials, Tokenizer, dna, rwkv};
 use crate::unicode;
-use crate::vocabulary::{Alphabet, Builder, NONE, Rank, Vocabulary, VocabularyError, attribute};
+use crate::vocabulary::{Alphabet, Builder, NONE, Texts, Vocabulary, VocabularyError, attribute, decode_alphabet, is_worth_a_thread};
 
 /// What to do when the file does not say how its text is cut, or says it in a word that is not known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -375,21 +376,31 @@ impl Tokens {
         let mut types = types.into_iter().flatten();
         let mut builder =
             Builder::new(kind.alphabet(), len, bytes.saturating_sub(8 * len)).map_err(vocabulary_error)?;
-        for (id, text) in texts.enumerate() {
-            let attributes = match types.next() {
-                None | Some(1) => attribute::NORMAL,
-                Some(2) => attribute::UNKNOWN,
-                Some(3) => attribute::CONTROL,
-                Some(4) => attribute::USER_DEFINED,
-                Some(5) => attribute::UNUSED,
-                Some(6) => attribute::BYTE,
-                Some(_) => 0,
-            };
-            let text = c_string(text);
-            let text =
-                if text.is_empty() { Cow::from(format!("[EMPTY_{id}]").into_bytes()) } else { text.into() };
-            builder.push(&text, attributes).map_err(vocabulary_error)?;
-        }
+        let mut push_all = || {
+            for (id, text) in texts.enumerate() {
+                let attributes = match types.next() {
+                    None | Some(1) => attribute::NORMAL,
+                    Some(2) => attribute::UNKNOWN,
+                    Some(3) => attribute::CONTROL,
+                    Some(4) => attribute::USER_DEFINED,
+                    Some(5) => attribute::UNUSED,
+                    Some(6) => attribute::BYTE,
+                    Some(_) => 0,
+                };
+                let text = c_string(text);
+                let text =
+                    if text.is_empty() { Cow::from(format!("[EMPTY_{id}]").into_bytes()) } else { text.into() };
+                builder.push(&text, attributes)?;
+            }
+            Ok(())
+        };
+        // What merges are looked up in can be made at the same time.
+        let look_up = kind.pre().and_then(|_| gguf.array(MERGES)).filter(|merges| is_worth_a_thread(merges.len()));
+        let look_up = std::thread::scope(|scope| {
+            let helper = look_up.and_then(|_| std::thread::Builder::new().spawn_scoped(scope, || texts_of(gguf)).ok());
+            push_all().map_err(vocabulary_error)?;
+            Ok(helper.and_then(|helper| helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
+        })?;
         if let Some(scores) = gguf.f32s(SCORES) {
             if scores.len() < len {
                 return Err(short(SCORES, len, scores.len()));
@@ -406,49 +417,40 @@ impl Tokens {
             tokens.marked_from = tokens.by_name("<oov>");
         }
         if let Some(pre) = kind.pre() {
-            tokens.merges(gguf, pre)?;
+            tokens.merges(gguf, pre, look_up)?;
         }
         Ok(tokens)
     }
 
     /// Line `i` of the list is the merge of rank `i`: two texts with a space between them.
-    fn merges(&mut self, gguf: &Gguf, pre: &Pre) -> Result<(), FormatError> {
-        let Some(lines) = gguf.strings(MERGES) else {
+    fn merges(&mut self, gguf: &Gguf, pre: &Pre, texts: Option<Texts<'_>>) -> Result<(), FormatError> {
+        let lines = gguf.array(MERGES).and_then(|lines| Some((lines.raw(), lines.string_spans()?)));
+        let Some((data, lines)) = lines else {
             // This one has no merges in its file; its tokens are found whole or byte by byte.
             return if pre.kind == PreKind::KimiK2 { Ok(()) } else { Err(missing(MERGES)) };
         };
-        self.builder.reserve_pairs(lines.len());
-        let mut key = Vec::new();
-        for (rank, line) in lines.enumerate() {
+        let texts = texts.or_else(|| texts_of(gguf)).ok_or_else(|| missing(TOKENS))?;
+        let byte_encode = pre.byte_encode;
+        let read = |line: &[u8], key: &mut Vec<u8>| {
             let line = c_string(line);
             // The left text may begin with a space, the right one may hold more of them.
-            let Some(space) = line.get(1..).and_then(|rest| memchr::memchr(b' ', rest)).map(|at| at + 1)
-            else {
-                continue;
-            };
+            let space = line.iter().skip(1).position(|&byte| byte == b' ')? + 1;
             let (left, right) = (&line[..space], &line[space + 1..]);
-            key.clear();
-            let split = if pre.byte_encode {
-                // A text that is not of the alphabet is never a symbol, so the line can never apply.
-                if !crate::vocabulary::decode_alphabet(left, &mut key) {
-                    continue;
-                }
-                let split = key.len();
-                if !crate::vocabulary::decode_alphabet(right, &mut key) {
-                    continue;
-                }
-                split
-            } else {
+            if !byte_encode {
                 key.extend_from_slice(left);
                 key.extend_from_slice(right);
-                left.len()
-            };
-            self.builder.merge(&key, split, Rank(rank as u32)).map_err(vocabulary_error)?;
-        }
-        Ok(())
+                return Some(left.len());
+            }
+            // A text that is not of the alphabet is never a symbol, so the line can never apply.
+            if !decode_alphabet(left, key) {
+                return None;
+            }
+            let split = key.len();
+            decode_alphabet(right, key).then_some(split)
+        };
+        self.builder.merges(data, lines, &texts, read).map_err(vocabulary_error)
     }
 
-    /// What the token says; [`Tokens::by_name`] finds it by its whole text.
     fn text(&self, id: u32) -> Option<Cow<'_, [u8]>> {
         match self.unmarked(id) {
             Some(text) => Some(text.into()),
@@ -592,9 +594,10 @@ impl Tokens {
                         key.to_vec()
                     } else if !kind.escape_whitespaces() {
                         outside_alphabet(key)
-                    } else if unmarked.is_some() || memchr::memmem::find(key, SPACE).is_some() {
+                    } else if unmarked.is_some() {
                         unescape(key)
                     } else {
+                        self.builder.unescape_piece(id).map_err(vocabulary_error)?;
                         continue;
                     }
                 }
@@ -670,6 +673,14 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The texts of the tokens where they lie in the file.
+fn texts_of(gguf: &Gguf) -> Option<Texts<'_>> {
+    let tokens = gguf.array(TOKENS)?;
+    let data = tokens.raw();
+    let text = |span: Range<usize>| span.start..span.start + c_string(&data[span]).len();
+    Some(Texts::new(data, tokens.string_spans()?.map(text)))
+}
+
 /// How llama.cpp renders a normal token by the GPT-2 alphabet, and what it puts where a character is not of that alphabet.
 fn outside_alphabet(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -711,7 +722,16 @@ fn first_in_hash_order<'t>(
     let texts = gguf.strings(TOKENS)?;
     let len = texts.len() as u64;
     let buckets = BUCKETS.iter().copied().find(|&buckets| buckets >= len)?;
-    let bucket = |text: &[u8]| libstdcxx_hash(text) % buckets;
+    // The remainder by way of a reciprocal, at most two too low: a division for every token would take longer than all else here.
+    let reciprocal = u64::MAX / buckets;
+    let bucket = |text: &[u8]| {
+        let hash = libstdcxx_hash(text);
+        let mut rest = hash - (u128::from(hash) * u128::from(reciprocal) >> 64) as u64 * buckets;
+        while rest >= buckets {
+            rest -= buckets;
+        }
+        rest
+    };
     let mut firsts: Vec<(u64, Option<u32>, u32)> =
         candidates.iter().filter_map(|&id| Some((bucket(&text(id)?), None, id))).collect();
     for (id, text) in texts.enumerate() {
@@ -757,7 +777,9 @@ fn chat_templates(gguf: &Gguf) -> Vec<(Option<String>, String)> {
 
 /// llama.cpp reads strings through C: up to the first NUL.
 fn c_string(bytes: &[u8]) -> &[u8] {
-    &bytes[..memchr::memchr(0, bytes).unwrap_or(bytes.len())]
+    // Most are a few bytes long, where the call of a vectorised search would cost more than the search.
+    let end = if bytes.len() < 32 { bytes.iter().position(|&byte| byte == 0) } else { memchr::memchr(0, bytes) };
+    &bytes[..end.unwrap_or(bytes.len())]
 }
 
 fn missing(key: &str) -> FormatError {

@@ -222,6 +222,19 @@ impl<'a> Array<'a> {
         })
     }
 
+    /// Where the bytes of each `STRING` lie in [`Array::raw`].
+    pub(crate) fn string_spans(
+        &self,
+    ) -> Option<impl ExactSizeIterator<Item = std::ops::Range<usize>> + Clone + Send + use<'a>> {
+        let len = self.bytes.len();
+        let mut strings = self.strings()?;
+        Some((0..self.len).map(move |_| {
+            let string = strings.next().unwrap_or_default();
+            let end = len - strings.bytes.len();
+            end - string.len()..end
+        }))
+    }
+
     /// The elements of an array of `INT32`, or of `UINT32` with the same 32 bits read as signed.
     #[must_use]
     pub fn i32s(&self) -> Option<impl ExactSizeIterator<Item = i32> + Clone + use<'a>> {

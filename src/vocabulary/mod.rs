@@ -14,6 +14,7 @@ mod charsmap;
 mod index;
 mod pairs;
 mod table;
+mod texts;
 mod trie;
 
 pub(crate) use charsmap::Charsmap;
@@ -23,10 +24,12 @@ pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
 pub(crate) use pairs::{Pairs, Rank};
 pub(crate) use table::Table;
+pub(crate) use texts::Texts;
 pub(crate) use trie::{Node, Trie, Walker};
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
@@ -435,6 +438,77 @@ impl Builder {
         Ok(())
     }
 
+    /// Adds the merges of a list, after all tokens: two texts with a space between them at each of `lines` in `data`. Line `i`
+    /// has rank `i`; of equal pairs the first counts.
+    ///
+    /// `texts` are the tokens by their ids, as the list writes them. `read` is for the lines it does not cover: it appends to
+    /// its second argument the key that a line makes and gives where the right half of that begins, or `None` for a line that
+    /// can never apply.
+    ///
+    /// The lines of a long list are looked up on two threads.
+    pub(crate) fn merges<'l>(
+        &mut self,
+        data: &'l [u8],
+        lines: impl ExactSizeIterator<Item = Range<usize>> + Clone + Send,
+        texts: &Texts<'_>,
+        read: impl Fn(&'l [u8], &mut Vec<u8>) -> Option<usize>,
+    ) -> Result<(), VocabularyError> {
+        self.reserve_pairs(lines.len());
+        let Self { attributes, pairs, .. } = self;
+        let resolve = Resolve { data, texts, attributes, guess: 0 };
+        let len = lines.len();
+        // This thread enters what both look up, so it looks up less.
+        let own = if is_worth_a_thread(len) { len / 3 } else { len };
+        let rest = (own as u32..).zip(lines.clone().skip(own));
+        // Lines with a text that is no token. Putting them off does not change which of equal pairs is the first: they all
+        // have that text.
+        let mut put_off = Vec::new();
+        let others = std::thread::scope(|scope| {
+            let helper = (own < len).then(|| {
+                let (mut resolve, rest) = (resolve.clone(), rest.clone());
+                let work = move || {
+                    let mut found = Vec::with_capacity(len - own);
+                    let mut put_off = Vec::new();
+                    for (rank, line) in rest {
+                        match resolve.line(line.clone()) {
+                            Some([left, right, merged]) => found.push([left, right, rank, merged]),
+                            None => put_off.push((rank, line)),
+                        }
+                    }
+                    (found, put_off)
+                };
+                std::thread::Builder::new().spawn_scoped(scope, work).ok()
+            });
+            let mut resolve = resolve;
+            let mut enter = |(rank, line): (u32, Range<usize>)| match resolve.line(line.clone()) {
+                Some([left, right, merged]) => pairs.insert(left, right, Rank(rank), merged),
+                None => put_off.push((rank, line)),
+            };
+            (0..).zip(lines.take(own)).for_each(&mut enter);
+            match helper.flatten().map(std::thread::ScopedJoinHandle::join) {
+                Some(Ok((found, others))) => {
+                    pairs.insert_all(&found);
+                    others
+                }
+                Some(Err(panic)) => std::panic::resume_unwind(panic),
+                // No thread to be had.
+                None => {
+                    rest.for_each(&mut enter);
+                    Vec::new()
+                }
+            }
+        });
+        put_off.extend(others);
+        let mut key = Vec::new();
+        for (rank, line) in put_off {
+            key.clear();
+            if let Some(split) = read(data.get(line).unwrap_or_default(), &mut key) {
+                self.merge(&key, split, Rank(rank))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Adds the merge of `key[..split]` and `key[split..]`, all three of which must be tokens; gives the last one. Of equal pairs
     /// the last counts. `guess` is an id that the whole may well have.
     pub(crate) fn merge_tokens(&mut self, key: &[u8], split: usize, rank: Rank, guess: u32) -> Result<u32, NotAToken> {
@@ -467,6 +541,31 @@ impl Builder {
         }
         if let Some(span) = self.pieces.get_mut(id as usize) {
             *span = Span { start: start as u32, len: piece.len() as u32 };
+        }
+        Ok(())
+    }
+
+    /// Makes `id` render to its key with each `▁` as a space; a key without one renders to itself.
+    pub(crate) fn unescape_piece(&mut self, id: u32) -> Result<(), VocabularyError> {
+        const SPACE: &[u8] = "\u{2581}".as_bytes();
+        let key = self.key(id);
+        let Some(first) = key.windows(SPACE.len()).position(|window| window == SPACE) else { return Ok(()) };
+        self.fill_pieces();
+        let (start, end) = (self.keys[id as usize] as usize, self.keys[id as usize + 1] as usize);
+        let piece = self.arena.len();
+        self.arena.extend_from_within(start..start + first);
+        let mut at = start + first;
+        while at < end {
+            let space = self.arena[at..end].starts_with(SPACE);
+            let byte = if space { b' ' } else { self.arena[at] };
+            self.arena.push(byte);
+            at += if space { SPACE.len() } else { 1 };
+        }
+        if u32::try_from(self.arena.len()).is_err() {
+            return Err(VocabularyError::TooLarge);
+        }
+        if let Some(span) = self.pieces.get_mut(id as usize) {
+            *span = Span { start: piece as u32, len: (self.arena.len() - piece) as u32 };
         }
         Ok(())
     }
@@ -561,6 +660,46 @@ impl Builder {
     }
 }
 
+/// From a line of a merges list to the tokens in it.
+#[derive(Clone)]
+struct Resolve<'b> {
+    data: &'b [u8],
+    texts: &'b Texts<'b>,
+    attributes: &'b [u16],
+    /// The token that the line before made.
+    guess: u32,
+}
+
+impl Resolve<'_> {
+    /// The left, the right and the merged token; `None` if some text of the line is not that of a token, or the line is not of
+    /// two texts.
+    #[inline]
+    fn line(&mut self, line: Range<usize>) -> Option<[u32; 3]> {
+        // The left text may begin with a space, the right one may hold more of them.
+        let space = texts::find_space(self.data, line.start + 1, line.end)?;
+        let (left, right) = (line.start..space, space + 1..line.end);
+        // Lists are mostly in the order of the tokens they make, several lines to a token.
+        let mut guesses = [self.guess, self.guess + 1].into_iter();
+        let guessed = guesses.find(|&guess| self.texts.is(guess, self.data, left.clone(), right.clone()));
+        let merged = guessed.or_else(|| {
+            let joined = [self.data.get(left.clone())?, self.data.get(right.clone())?].concat();
+            self.texts.find(&joined, 0, joined.len())
+        })?;
+        let left = self.texts.find(self.data, left.start, left.len())?;
+        let right = self.texts.find(self.data, right.start, right.len())?;
+        self.guess = merged;
+        let found = [left, right, merged];
+        // A text outside the engine's alphabet is no part of a merge.
+        let raw = |id: &u32| self.attributes.get(*id as usize).is_none_or(|bits| bits & attribute::RAW != 0);
+        (!found.iter().any(raw)).then_some(found)
+    }
+}
+
+/// Whether a second thread would do more for so many steps of some dozen nanoseconds than it costs.
+pub(crate) fn is_worth_a_thread(steps: usize) -> bool {
+    steps >= 20_000 && std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+}
+
 /// The bytes that stand before a `▁` within a key, that of another `▁` left out.
 fn bridges(arena: &[u8], keys: &[u32]) -> [u64; 4] {
     const SPACE: &[u8] = "\u{2581}".as_bytes();
@@ -601,20 +740,30 @@ fn find_text(index: &Index, keys: Keys<'_>, text: &[u8]) -> Option<u32> {
 /// Appends the bytes that `text`, written in the GPT-2 byte alphabet, stands for; `false` when a character of it is not of
 /// that alphabet (what was appended by then has no meaning).
 pub(crate) fn decode_alphabet(text: &[u8], out: &mut Vec<u8>) -> bool {
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
+    // In place: no character of the alphabet is shorter than the byte it stands for.
+    let start = out.len();
+    out.extend_from_slice(text);
+    let bytes = &mut out[start..];
+    let (mut from, mut to) = (0, 0);
+    while from < bytes.len() {
         // The printable ASCII characters stand for themselves.
-        if matches!(byte, 0x21..=0x7E) {
-            out.push(byte);
-            at += 1;
-            continue;
-        }
-        let (character, len) = unicode::decode(text, at);
-        // An invalid byte reads as U+FFFD, which is not of the alphabet.
-        let Some(byte) = unicode::char_to_byte(character) else { return false };
-        out.push(byte);
-        at += len;
+        let byte = bytes[from];
+        let (byte, len) = if matches!(byte, 0x21..=0x7E) {
+            (byte, 1)
+        } else {
+            let (character, len) = match bytes[from..] {
+                [a @ 0xC2..=0xC5, b @ 0x80..=0xBF, ..] => (u32::from(a & 0x1F) << 6 | u32::from(b & 0x3F), 2),
+                // An invalid byte reads as U+FFFD, which is not of the alphabet.
+                _ => unicode::decode(bytes, from),
+            };
+            let Some(byte) = unicode::char_to_byte(character) else { return false };
+            (byte, len)
+        };
+        bytes[to] = byte;
+        to += 1;
+        from += len;
     }
+    out.truncate(start + to);
     true
 }
 

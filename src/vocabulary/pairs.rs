@@ -9,10 +9,11 @@ use super::table::Table;
 #[repr(transparent)]
 pub(crate) struct Rank(pub(crate) u32);
 
-/// One slot of the table; free while `left` is [`FREE`].
+/// One slot of the table; free while it is all zeros, so that a new table costs nothing before it is written to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct Pair {
+    /// One more than the left symbol.
     left: u32,
     right: u32,
     rank: Rank,
@@ -29,10 +30,9 @@ pub(crate) struct Pairs {
 }
 
 impl Pairs {
-    /// Room for `len` merges at a load of at most one half.
+    /// Room for `len` merges at a load of at most two thirds.
     pub(crate) fn with_capacity(len: usize, seed: u64) -> Self {
-        let free = Pair { left: FREE, right: FREE, rank: Rank(FREE), merged: FREE };
-        let slots = vec![free; (len.max(8) * 2).next_power_of_two()];
+        let slots = bytemuck::zeroed_vec((len.max(8) * 3 / 2).next_power_of_two());
         Self { slots: slots.into(), multiplier: seed | 1 }
     }
 
@@ -61,8 +61,9 @@ impl Pairs {
         // A table that came from an image may be full; the loop must end all the same.
         for _ in 0..slots.len() {
             let pair = slots.get(at)?;
-            if pair.left == left && pair.right == right {
-                return Some((pair.rank, pair.merged));
+            if pair.left == left.wrapping_add(1) && pair.right == right {
+                // No symbol has the number before 0, so a free slot does not look like this.
+                return (pair.left != FREE).then_some((pair.rank, pair.merged));
             }
             if pair.left == FREE {
                 return None;
@@ -74,19 +75,20 @@ impl Pairs {
 
     /// Enters a merge unless the pair has one already: the first line of a merges list wins.
     pub(crate) fn insert(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
-        self.enter(Pair { left, right, rank, merged }, false);
+        self.enter(left, right, rank, merged, false);
     }
 
     /// Enters a merge in place of the one that the pair may have: the last line of a merges list wins.
     pub(crate) fn replace(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
-        self.enter(Pair { left, right, rank, merged }, true);
+        self.enter(left, right, rank, merged, true);
     }
 
-    fn enter(&mut self, entered: Pair, replace: bool) {
-        let Table::Owned(slots) = &self.slots else { return };
-        let mask = slots.len() - 1;
-        let mut at = self.slot(entered.left, entered.right, slots.len());
+    #[inline]
+    fn enter(&mut self, left: u32, right: u32, rank: Rank, merged: u32, replace: bool) {
+        let mut at = self.slot(left, right, self.slots.len());
+        let entered = Pair { left: left + 1, right, rank, merged };
         let Table::Owned(slots) = &mut self.slots else { return };
+        let mask = slots.len() - 1;
         loop {
             let pair = &mut slots[at];
             let same = pair.left == entered.left && pair.right == entered.right;
@@ -101,9 +103,24 @@ impl Pairs {
         }
     }
 
+    /// As [`Pairs::insert`], for many: `[left, right, rank, merged]`.
+    pub(crate) fn insert_all(&mut self, merges: &[[u32; 4]]) {
+        for block in merges.chunks(16) {
+            // The slots are all over a table that no near cache holds. Looking at those of a block first lets the misses
+            // overlap, which they would not across the branches of the insertion.
+            let look = |&[left, right, ..]: &[u32; 4]| {
+                self.slots.get(self.slot(left, right, self.slots.len())).map_or(0, |pair| pair.left)
+            };
+            std::hint::black_box(block.iter().map(look).fold(0, u32::wrapping_add));
+            for &[left, right, rank, merged] in block {
+                self.insert(left, right, Rank(rank), merged);
+            }
+        }
+    }
+
     /// Every merge in the table, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u32, Rank, u32)> + '_ {
-        self.slots.iter().filter(|p| p.left != FREE).map(|p| (p.left, p.right, p.rank, p.merged))
+        self.slots.iter().filter(|p| p.left != FREE).map(|p| (p.left - 1, p.right, p.rank, p.merged))
     }
 
     #[inline]
@@ -116,4 +133,4 @@ impl Pairs {
     }
 }
 
-const FREE: u32 = u32::MAX;
+const FREE: u32 = 0;
