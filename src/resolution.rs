@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Failure, chain};
 use crate::hub::RepoId;
 use crate::strategy::Strategy;
@@ -44,7 +46,7 @@ pub(crate) struct Found {
 }
 
 /// Where a tokenizer came from.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Source {
     /// The metadata of this GGUF file.
@@ -174,13 +176,60 @@ struct Inner {
     degraded: bool,
     notes: Vec<String>,
     attempts: Vec<Attempt>,
-    files: Vec<PathBuf>,
+    stored: bool,
+}
+
+/// What a store keeps of a resolution beside the tokenizer.
+#[derive(Debug, Serialize, Deserialize)]
+struct Story {
+    source: Source,
+    /// Strategy, answer, reason, microseconds; the one that found the tokenizer left out.
+    attempts: Vec<(String, String, String, u64)>,
+    /// Microseconds that the one that found it took.
+    took: u64,
 }
 
 impl Resolution {
     pub(crate) fn new(strategy: Strategy, found: Found, attempts: Vec<Attempt>) -> Self {
-        let Found { tokenizer, source, degraded, notes, files } = found;
-        Self { inner: Arc::new(Inner { tokenizer, strategy, source, degraded, notes, attempts, files }) }
+        let Found { tokenizer, source, degraded, notes, files: _ } = found;
+        Self { inner: Arc::new(Inner { tokenizer, strategy, source, degraded, notes, attempts, stored: false }) }
+    }
+
+    /// What [`Resolution::recall`] needs to tell the same story again.
+    pub(crate) fn story(&self) -> String {
+        let microseconds = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let Some((last, before)) = self.inner.attempts.split_last() else { return String::new() };
+        let before = before.iter().map(|Attempt { strategy, answer, duration }| {
+            (strategy.name().into(), answer.word().into(), answer.reason(), microseconds(*duration))
+        });
+        let story = Story {
+            source: self.inner.source.clone(),
+            attempts: before.collect(),
+            took: microseconds(last.duration),
+        };
+        // Paths that are not Unicode cannot be written as JSON; such an answer is told without its story.
+        serde_json::to_string(&story).unwrap_or_default()
+    }
+
+    /// A resolution of an earlier run, from its strategy's name and its story; `None` if this version cannot read them.
+    pub(crate) fn recall(strategy: &str, story: &str, notes: Vec<String>, tokenizer: Tokenizer) -> Option<Self> {
+        let strategy = Strategy::from_name(strategy)?;
+        let Story { source, attempts: before, took } = serde_json::from_str(story).ok()?;
+        let mut attempts = Vec::with_capacity(before.len() + 1);
+        for (strategy, word, reason, microseconds) in before {
+            let failed = word == "failed";
+            let answer = if failed {
+                Answer::Failed { failure: Arc::new(Failure::Recorded { reason }) }
+            } else {
+                Answer::NotApplicable { reason }
+            };
+            let duration = Duration::from_micros(microseconds);
+            attempts.push(Attempt { strategy: Strategy::from_name(&strategy)?, answer, duration });
+        }
+        let answer = Answer::Found { source: source.clone(), degraded: false };
+        attempts.push(Attempt { strategy, answer, duration: Duration::from_micros(took) });
+        let inner = Inner { tokenizer, strategy, source, degraded: false, notes, attempts, stored: true };
+        Some(Self { inner: Arc::new(inner) })
     }
 
     /// The tokenizer.
@@ -226,15 +275,20 @@ impl Resolution {
         &self.inner.notes
     }
 
-    /// Files that the answer depends on, beside the model.
-    pub(crate) fn files(&self) -> &[PathBuf] {
-        &self.inner.files
+    /// Whether an earlier run found it and this one only looked it up; the attempts and their durations are then those of that
+    /// run.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.inner.stored
     }
 }
 
 impl fmt::Display for Resolution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_attempts(f, &self.inner.attempts)?;
+        if self.inner.stored {
+            writeln!(f, "note: found by an earlier run and taken from the store")?;
+        }
         for note in &self.inner.notes {
             writeln!(f, "note: {note}")?;
         }

@@ -9,9 +9,12 @@ use log::{debug, trace, warn};
 use crate::env::Environment;
 use crate::error::Error;
 use crate::evidence::Evidence;
+use crate::formats::{Content as FileContent, Files, load_named};
 use crate::hub::{Observer, RepoId, Settings, Token, Verify};
-use crate::resolution::{Answer, Attempt, Outcome, Resolution};
+use crate::resolution::{Answer, Attempt, Outcome, Resolution, Source};
+use crate::store::{About, Content, Ground, Key, Memory, Saved, Store};
 use crate::strategy::{Search, Strategy};
+use crate::tokenizer::Tokenizer;
 
 /// Finds the tokenizer of a model.
 ///
@@ -29,6 +32,9 @@ use crate::strategy::{Search, Strategy};
 #[derive(Clone)]
 pub struct Resolver {
     options: Arc<Options>,
+    store: Store,
+    /// Answers of this process, shared by clones.
+    memory: Arc<Memory<Resolution>>,
 }
 
 /// Everything a caller may decide.
@@ -38,6 +44,17 @@ pub(crate) struct Options {
     pub(crate) revision: Option<String>,
     pub(crate) hub: Settings,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+}
+
+impl Options {
+    /// What tells apart two ways of asking that could have different answers.
+    fn fingerprint(&self) -> Vec<u8> {
+        let chain: Vec<&str> = self.chain.iter().map(|strategy| strategy.name()).collect();
+        let Settings { endpoint, cache_dir, offline, token, .. } = &self.hub;
+        let parts = (chain, &self.repository, &self.revision, endpoint, cache_dir, offline, token.is_some());
+        // A cache directory that is not Unicode cannot be written as JSON; its bytes tell it apart as well.
+        serde_json::to_vec(&parts).unwrap_or_else(|_| format!("{parts:?}").into_bytes())
+    }
 }
 
 impl Resolver {
@@ -60,22 +77,49 @@ impl Resolver {
     ///   does; see [`Resolution::is_degraded`].
     pub fn resolve(&self, path: impl AsRef<Path>) -> Result<Resolution, Error> {
         let path = path.as_ref();
+        // Where even a `stat` fails, the evidence says why.
+        let key = Key::new(path, &self.options.fingerprint()).ok();
+        if let Some(resolution) = key.as_ref().and_then(|key| self.recall(key, None)) {
+            return Ok(resolution);
+        }
         let evidence = Evidence::gather(path).map_err(Error::of_evidence)?;
+        let content = evidence.gguf().filter(|_| evidence.model_error().is_none()).map(Content::of_gguf);
+        if let (Some(key), Some(content)) = (&key, content)
+            && let Some(resolution) = self.recall(key, Some(content))
+        {
+            return Ok(resolution);
+        }
+        let (resolution, files) = self.search(path, &evidence)?;
+        if let Some(key) = &key {
+            self.keep(key, content, &evidence, &resolution, files);
+        }
+        Ok(resolution)
+    }
+
+    /// The store of resolutions, to be listed, verified and cleared.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Runs the chain. With the resolution come the files it depends on, beside the model.
+    fn search(&self, path: &Path, evidence: &Evidence) -> Result<(Resolution, Vec<PathBuf>), Error> {
         if let Some(error) = evidence.model_error() {
             warn!("{}: {}", path.display(), crate::error::chain(error));
         }
-        let search = Search::new(&evidence, &self.options);
+        let search = Search::new(evidence, &self.options);
         let mut attempts = Vec::with_capacity(self.options.chain.len());
         for &strategy in &self.options.chain {
             let start = Instant::now();
             let outcome = strategy.attempt(&search);
             let duration = start.elapsed();
             match outcome {
-                Outcome::Found(found) => {
+                Outcome::Found(mut found) => {
                     debug!("{}: {strategy} found {} in {duration:?}", path.display(), found.source);
                     let answer = Answer::Found { source: found.source.clone(), degraded: found.degraded };
                     attempts.push(Attempt { strategy, answer, duration });
-                    return Ok(Resolution::new(strategy, found, attempts));
+                    let files = std::mem::take(&mut found.files);
+                    return Ok((Resolution::new(strategy, found, attempts), files));
                 }
                 Outcome::NotApplicable(reason) => {
                     trace!("{}: {strategy} does not apply: {reason}", path.display());
@@ -95,6 +139,77 @@ impl Resolver {
         }
         Err(Error::Exhausted { path: path.to_owned(), attempts })
     }
+
+    /// An answer found earlier, by this process or another: by path, or by the model's content once that is known.
+    fn recall(&self, key: &Key, content: Option<Content>) -> Option<Resolution> {
+        let stored = match content {
+            None => {
+                if let Some(resolution) = self.memory.get(key) {
+                    return Some(Resolution::clone(&resolution));
+                }
+                self.store.lookup(key)?
+            }
+            Some(content) => self.store.lookup_content(key, content)?,
+        };
+        let tokenizer = match stored.tokenizer {
+            Some(tokenizer) => tokenizer,
+            None => load_again(stored.ground.sources())?,
+        };
+        let About { strategy, story, notes, .. } = stored.about;
+        let resolution = Resolution::recall(&strategy, &story, notes, tokenizer)?;
+        self.memory.put(key, stored.ground, Arc::new(resolution.clone()));
+        Some(resolution)
+    }
+
+    /// Remembers an answer that will be the same next time.
+    fn keep(&self, key: &Key, content: Option<Content>, evidence: &Evidence, resolution: &Resolution, files: Vec<PathBuf>) {
+        // What the Hub failed to give today it may give tomorrow, and a degraded answer is none to keep.
+        let failed_hub = |attempt: &Attempt| {
+            attempt.strategy == Strategy::Hub && matches!(attempt.answer, Answer::Failed { .. })
+        };
+        if resolution.is_degraded() || resolution.attempts().iter().any(failed_hub) {
+            return;
+        }
+        // An answer from the model itself, before anything else was asked, depends on nothing else.
+        let alone = resolution.strategy() == Strategy::Embedded && resolution.attempts().len() == 1;
+        let mut sources = files;
+        sources.extend(evidence.model_path().filter(|model| *model != evidence.path()).map(Path::to_owned));
+        let watched = if alone { &[][..] } else { evidence.directories() };
+        let ground = match Ground::note(&sources, watched) {
+            Ok(ground) => ground,
+            Err(error) => {
+                debug!("{}: the answer is not kept: {error}", evidence.path().display());
+                return;
+            }
+        };
+        let (repository, commit) = match resolution.source() {
+            Source::Repository { id, commit, .. } => (Some(id.to_string()), Some(commit.clone())),
+            _ => (None, None),
+        };
+        let about = About {
+            strategy: resolution.strategy().name().into(),
+            source: resolution.source().to_string(),
+            repository,
+            commit,
+            story: resolution.story(),
+            notes: resolution.notes().to_vec(),
+        };
+        let tokenizer = resolution.tokenizer();
+        self.store.save(key, &Saved { tokenizer, content, portable: alone, ground: ground.clone(), about });
+        self.memory.put(key, ground, Arc::new(resolution.clone()));
+    }
+}
+
+/// A tokenizer that has no image, from the files it was made of; the first of them holds the vocabulary.
+fn load_again<'p>(sources: impl Iterator<Item = &'p Path>) -> Option<Tokenizer> {
+    let mut files = Files::default();
+    let mut vocabulary = None;
+    for path in sources {
+        let name = path.file_name()?.to_str()?;
+        vocabulary.get_or_insert(name);
+        files.insert(name, FileContent::Path(path.to_owned()));
+    }
+    load_named(&files, vocabulary?).ok()
 }
 
 impl Default for Resolver {
@@ -123,6 +238,13 @@ pub struct ResolverBuilder {
     revision: Option<String>,
     hub: Settings,
     observer: Option<Arc<dyn Observer>>,
+    store: Option<StoreOptions>,
+}
+
+/// Where resolutions are kept, and how much of it.
+struct StoreOptions {
+    directory: Option<PathBuf>,
+    limit: u64,
 }
 
 impl ResolverBuilder {
@@ -134,6 +256,7 @@ impl ResolverBuilder {
             revision: None,
             hub: Settings::from_environment(environment),
             observer: None,
+            store: Some(StoreOptions { directory: environment.path(&["ANYTOK_CACHE_DIR"]), limit: 1 << 30 }),
         }
     }
 
@@ -225,10 +348,30 @@ impl ResolverBuilder {
         self
     }
 
+    /// The directory in which resolutions are kept for the next process. Default: `ANYTOK_CACHE_DIR`, else the user's cache
+    /// directory (`~/.cache/anytok` on Linux).
+    pub fn store_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.store.get_or_insert(StoreOptions { directory: None, limit: 1 << 30 }).directory = Some(directory.into());
+        self
+    }
+
+    /// How many bytes the store may take; what was not used for longest goes first. Default: 1 GiB.
+    pub fn store_limit(mut self, bytes: u64) -> Self {
+        self.store.get_or_insert(StoreOptions { directory: None, limit: bytes }).limit = bytes;
+        self
+    }
+
+    /// Keeps nothing on disk and looks nothing up there. Default: the store is used.
+    pub fn without_store(mut self) -> Self {
+        self.store = None;
+        self
+    }
+
     /// The resolver.
     #[must_use]
     pub fn build(self) -> Resolver {
-        let Self { chain: wanted, strict, repository, revision, hub, observer } = self;
+        let Self { chain: wanted, strict, repository, revision, hub, observer, store } = self;
+        let store = store.map_or_else(Store::none, |StoreOptions { directory, limit }| Store::open(directory, limit));
         let mut chain = Vec::with_capacity(wanted.len());
         for strategy in wanted {
             let refused = strict && strategy == Strategy::Backup;
@@ -236,6 +379,10 @@ impl ResolverBuilder {
                 chain.push(strategy);
             }
         }
-        Resolver { options: Arc::new(Options { chain, repository, revision, hub, observer }) }
+        Resolver {
+            options: Arc::new(Options { chain, repository, revision, hub, observer }),
+            store,
+            memory: Arc::new(Memory::new()),
+        }
     }
 }

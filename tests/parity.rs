@@ -175,7 +175,7 @@ fn without(gguf: &Gguf, keys: &[&str]) -> GgufBuilder {
 
 /// Resolves without the network; `None`, and a difference, if the result is not what it should be.
 fn resolve(model: &Path, knows_its_pre: bool, report: &mut Report) -> Option<Resolution> {
-    let found = Resolver::builder().offline(true).build().resolve(model);
+    let found = Resolver::builder().offline(true).without_store().build().resolve(model);
     let found = report.expect(found.map_err(|error| error.to_string()))?;
     let (strategy, degraded) =
         if knows_its_pre { (Strategy::Embedded, false) } else { (Strategy::Backup, true) };

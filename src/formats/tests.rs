@@ -107,3 +107,17 @@ fn sentencepiece_models_encode_as_sentencepiece_does() {
         check(expected, &tokenizer, &cases(&format!("files/{expected}.spm.jsonl.gz")).unwrap());
     }
 }
+
+#[test]
+fn rwkv_vocabularies_encode_as_llama_cpp_encodes_them() {
+    // The GGUF of the same vocabulary has its ids, and a text for each.
+    let Some(bytes) = vocabulary("rwkv-world/rwkv_vocab_v20230424.txt") else { return };
+    let tokenizer = rwkv::load("rwkv_vocab_v20230424.txt", &bytes, &SideFiles::default()).unwrap();
+    let mut cases = cases("gguf/rwkv-world.jsonl.gz").unwrap();
+    // The GGUF has a token `<s>` at id 0, which llama.cpp finds in a text; the file begins at 1.
+    cases.retain(|case| !case.ids.contains(&0));
+    for case in &mut cases {
+        (case.ids_special, case.decoded) = (None, Some(case.text.clone()));
+    }
+    check("rwkv", &tokenizer, &cases);
+}

@@ -22,7 +22,11 @@ use crate::tokenizer::Tokenizer;
 /// - the merges end early: tokens of the vocabulary are made by none;
 /// - the side files name a kind that is not built of these two files, or one that is not known;
 /// - those of [`tokenizer_json::load_json`].
-pub(crate) fn load_vocab_merges(vocab: &Bytes, merges: &Bytes, side: &SideFiles) -> Result<Tokenizer, FormatError> {
+pub(crate) fn load_vocab_merges(
+    vocab: &Bytes,
+    merges: &Bytes,
+    side: &SideFiles,
+) -> Result<Tokenizer, FormatError> {
     let kind = Kind::of(side)?;
     let malformed = |file: &str, source: Box<dyn std::error::Error + Send + Sync>| FormatError::Malformed {
         file: file.to_owned(),
@@ -91,9 +95,7 @@ impl Kind {
     /// The sections of a `tokenizer.json` that are not null.
     fn describe(self, side: &SideFiles, id: &impl Fn(&str) -> Option<u32>) -> Result<Value, FormatError> {
         let prefix_space = side.add_prefix_space.unwrap_or(false);
-        let byte_level = |prefix_space: bool, regex: bool| {
-            json!({"type": "ByteLevel", "add_prefix_space": prefix_space, "trim_offsets": true, "use_regex": regex})
-        };
+        let byte_level = |prefix_space: bool, regex: bool| json!({"type": "ByteLevel", "add_prefix_space": prefix_space, "trim_offsets": true, "use_regex": regex});
         let decoder = byte_level(true, true);
         let framed = |cls: &str, sep: &str| {
             let known = |token: &str| {
@@ -112,13 +114,14 @@ impl Kind {
         let role = |role: &Option<String>, default: &str| role.clone().unwrap_or_else(|| default.to_owned());
         Ok(match self {
             Self::Gpt2 => json!({"pre_tokenizer": byte_level(prefix_space, true), "decoder": decoder,
-                "post_processor": self.bos_template(side, id)}),
+                "post_processor": Self::bos_template(side, id)}),
             Self::Roberta => {
                 let (cls, sep) = (role(&side.roles.cls, "<s>"), role(&side.roles.sep, "</s>"));
                 json!({"pre_tokenizer": byte_level(prefix_space, true), "decoder": decoder, "post_processor": framed(&cls, &sep)?})
             }
             Self::Clip => {
-                let (bos, eos) = (role(&side.roles.bos, "<|startoftext|>"), role(&side.roles.eos, "<|endoftext|>"));
+                let (bos, eos) =
+                    (role(&side.roles.bos, "<|startoftext|>"), role(&side.roles.eos, "<|endoftext|>"));
                 json!({
                     "normalizer": {"type": "Sequence", "normalizers": [
                         {"type": "NFC"},
@@ -147,11 +150,14 @@ impl Kind {
     }
 
     /// GPT-2's own class adds BOS where the configuration asks for it.
-    fn bos_template(self, side: &SideFiles, id: &impl Fn(&str) -> Option<u32>) -> Value {
+    fn bos_template(side: &SideFiles, id: &impl Fn(&str) -> Option<u32>) -> Value {
         let bos = side.roles.bos.as_deref().filter(|_| side.add_bos == Some(true));
         let Some((bos, id)) = bos.and_then(|bos| Some((bos, id(bos)?))) else { return Value::Null };
-        let (token, a, b) =
-            (json!({"SpecialToken": {"id": bos, "type_id": 0}}), json!({"Sequence": {"id": "A", "type_id": 0}}), json!({"Sequence": {"id": "B", "type_id": 1}}));
+        let (token, a, b) = (
+            json!({"SpecialToken": {"id": bos, "type_id": 0}}),
+            json!({"Sequence": {"id": "A", "type_id": 0}}),
+            json!({"Sequence": {"id": "B", "type_id": 1}}),
+        );
         json!({"type": "TemplateProcessing", "single": [token, a], "pair": [token, a, token, b],
             "special_tokens": {bos: {"id": bos, "ids": [id], "tokens": [bos]}}})
     }
@@ -168,17 +174,24 @@ fn added_tokens(kind: Kind, side: &SideFiles, known: impl Fn(&str) -> bool) -> V
         return side.added_tokens.iter().map(entry).collect();
     }
     let roles = &side.roles;
-    let mut contents: Vec<&String> = [&roles.bos, &roles.eos, &roles.unk, &roles.sep, &roles.pad, &roles.cls, &roles.mask]
-        .into_iter()
-        .flatten()
-        .chain(&roles.additional)
-        .collect();
+    let mut contents: Vec<&String> =
+        [&roles.bos, &roles.eos, &roles.unk, &roles.sep, &roles.pad, &roles.cls, &roles.mask]
+            .into_iter()
+            .flatten()
+            .chain(&roles.additional)
+            .collect();
     let mut seen = HashSet::new();
     contents.retain(|content| known(content) && seen.insert(content.as_str()));
     let special = |content: &String| {
         // The mask of RoBERTa takes the space before it along.
         let lstrip = kind == Kind::Roberta && roles.mask.as_ref() == Some(content);
-        entry(&AddedToken { content: content.clone(), lstrip, normalized: false, special: true, ..AddedToken::default() })
+        entry(&AddedToken {
+            content: content.clone(),
+            lstrip,
+            normalized: false,
+            special: true,
+            ..AddedToken::default()
+        })
     };
     contents.into_iter().map(special).collect()
 }
@@ -192,7 +205,11 @@ fn lines(text: &str) -> Result<Vec<&str>, FormatError> {
         }
         if line.split(' ').count() != 2 || line.starts_with(' ') || line.ends_with(' ') {
             let last = text.lines().count() == i + 1;
-            let cut = if last { "; it is the last line, so the file has probably been cut off: fetch it again" } else { "" };
+            let cut = if last {
+                "; it is the last line, so the file has probably been cut off: fetch it again"
+            } else {
+                ""
+            };
             return Err(FormatError::Value {
                 file: MERGES.to_owned(),
                 place: format!("line {}", i + 1),
@@ -239,7 +256,9 @@ fn complete(
             file: MERGES.to_owned(),
             place: format!("after line {}", lines.len()),
             expected: format!("a merge for each token of {VOCAB}"),
-            found: format!("none for {missing} of them, such as {example:?}; the file has been cut off: fetch it again"),
+            found: format!(
+                "none for {missing} of them, such as {example:?}; the file has been cut off: fetch it again"
+            ),
         }),
         _ => Ok(()),
     }
@@ -247,8 +266,14 @@ fn complete(
 
 /// Classes by the tokenizer they are, without `Fast`.
 const CLASSES: &[(Kind, &[&str])] = &[
-    (Kind::Gpt2, &["GPT2Tokenizer", "CodeGenTokenizer", "WhisperTokenizer", "GPTNeoTokenizer", "OPTTokenizer"]),
-    (Kind::Roberta, &["RobertaTokenizer", "BartTokenizer", "LongformerTokenizer", "LEDTokenizer", "MvpTokenizer"]),
+    (
+        Kind::Gpt2,
+        &["GPT2Tokenizer", "CodeGenTokenizer", "WhisperTokenizer", "GPTNeoTokenizer", "OPTTokenizer"],
+    ),
+    (
+        Kind::Roberta,
+        &["RobertaTokenizer", "BartTokenizer", "LongformerTokenizer", "LEDTokenizer", "MvpTokenizer"],
+    ),
     (Kind::Clip, &["CLIPTokenizer"]),
     (Kind::Qwen2, &["Qwen2Tokenizer", "Qwen3Tokenizer", "Qwen2VLTokenizer"]),
 ];
@@ -270,14 +295,15 @@ mod tests {
     use crate::formats::{Content, Files};
     use crate::{Special, SpecialText};
 
-    const TINY_VOCAB: &str = r#"{"<|endoftext|>": 261, "ab": 256, "abc": 257, "Ġa": 258, "Ġab": 259, "bc": 260"#;
+    const TINY_VOCAB: &str =
+        r#"{"<|endoftext|>": 261, "ab": 256, "abc": 257, "Ġa": 258, "Ġab": 259, "bc": 260"#;
     const TINY_MERGES: &str = "#version: 0.2\na b\nab c\nĠ a\nĠ ab\nb c\n";
 
     fn tiny() -> String {
         let mut vocab = TINY_VOCAB.to_owned();
         for byte in 0..=255 {
             let text = serde_json::to_string(&crate::unicode::byte_to_char(byte).to_string()).unwrap();
-            vocab.push_str(&format!(", {text}: {byte}"));
+            vocab = vocab + ", " + &text + ": " + &byte.to_string();
         }
         vocab + "}"
     }
@@ -297,7 +323,8 @@ mod tests {
         }
         let files = files("gpt2");
         let open = |name: &str| files.open(name).unwrap().unwrap();
-        let tokenizer = load_vocab_merges(&open("vocab.json"), &open("merges.txt"), &SideFiles::read(&files)).unwrap();
+        let tokenizer =
+            load_vocab_merges(&open("vocab.json"), &open("merges.txt"), &SideFiles::read(&files)).unwrap();
         println!("gpt2: {}", engine(&tokenizer));
         for case in cases("gpt2.bpe") {
             agrees(&tokenizer, &case);
@@ -342,7 +369,11 @@ mod tests {
 
     #[test]
     fn a_class_of_another_kind_is_refused() {
-        let result = load(&tiny(), TINY_MERGES, &[("tokenizer_config.json", r#"{"tokenizer_class": "MarianTokenizer"}"#)]);
+        let result = load(
+            &tiny(),
+            TINY_MERGES,
+            &[("tokenizer_config.json", r#"{"tokenizer_class": "MarianTokenizer"}"#)],
+        );
         assert!(result.unwrap_err().to_string().contains("\"MarianTokenizer\""));
     }
 

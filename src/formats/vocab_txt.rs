@@ -31,7 +31,9 @@ pub(crate) fn load_vocab_txt(bytes: &Bytes, side: &SideFiles) -> Result<Tokenize
     }
     let text = std::str::from_utf8(bytes)
         .map_err(|error| FormatError::Malformed { file: FILE.to_owned(), source: error.into() })?;
-    let id = |token: &str| text.lines().map(str::trim_end).enumerate().filter(|&(_, line)| line == token).last().map(|(i, _)| i);
+    let id = |token: &str| {
+        text.lines().map(str::trim_end).enumerate().filter(|&(_, line)| line == token).last().map(|(i, _)| i)
+    };
 
     let roles = &side.roles;
     let role = |role: &Option<String>, default: &str| role.clone().unwrap_or_else(|| default.to_owned());
@@ -45,13 +47,20 @@ pub(crate) fn load_vocab_txt(bytes: &Bytes, side: &SideFiles) -> Result<Tokenize
             found: "none; if it has another name, tokenizer_config.json must say so".to_owned(),
         })
     };
-    let post_processor = json!({"type": "BertProcessing", "sep": [sep, framing(&sep)?], "cls": [cls, framing(&cls)?]});
+    let post_processor =
+        json!({"type": "BertProcessing", "sep": [sep, framing(&sep)?], "cls": [cls, framing(&cls)?]});
 
     let mut added: Vec<AddedToken> = side.added_tokens.clone();
     for content in [unk.clone(), sep, cls, role(&roles.pad, "[PAD]"), role(&roles.mask, "[MASK]")] {
         let listed = added.iter().any(|token| token.content == content);
         if let Some(id) = id(&content).filter(|_| !listed) {
-            added.push(AddedToken { id: id as u32, content, normalized: false, special: true, ..AddedToken::default() });
+            added.push(AddedToken {
+                id: id as u32,
+                content,
+                normalized: false,
+                special: true,
+                ..AddedToken::default()
+            });
         }
     }
     let added: Vec<Value> = added
@@ -119,7 +128,10 @@ mod tests {
         if shared().is_none() {
             return;
         }
-        for (name, expected) in [("bert-base-uncased", "bert-base-uncased.wordpiece"), ("all-minilm-l6-v2", "all-minilm-l6-v2.json")] {
+        for (name, expected) in [
+            ("bert-base-uncased", "bert-base-uncased.wordpiece"),
+            ("all-minilm-l6-v2", "all-minilm-l6-v2.json"),
+        ] {
             let files = files(name);
             let bytes = files.open("vocab.txt").unwrap().unwrap();
             let tokenizer = load_vocab_txt(&bytes, &SideFiles::read(&files)).unwrap();

@@ -16,7 +16,8 @@ use std::fmt;
 /// assert!("../../etc/passwd".parse::<RepoId>().is_err());
 /// # Ok::<(), anytok::InvalidRepoId>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct RepoId(String);
 
 /// A text that is not a repository's name on the Hub.
@@ -65,6 +66,20 @@ impl std::str::FromStr for RepoId {
             return Ok(Self(text.to_owned()));
         }
         Err(InvalidRepoId { found: text.chars().take(200).collect() })
+    }
+}
+
+impl TryFrom<String> for RepoId {
+    type Error = InvalidRepoId;
+
+    fn try_from(text: String) -> Result<Self, InvalidRepoId> {
+        text.parse()
+    }
+}
+
+impl From<RepoId> for String {
+    fn from(id: RepoId) -> Self {
+        id.0
     }
 }
 

@@ -32,8 +32,8 @@ pub(crate) struct About {
     /// The Hub repository, and the commit of it that was used.
     pub(crate) repository: Option<String>,
     pub(crate) commit: Option<String>,
-    /// Each strategy that was tried, with what came of it.
-    pub(crate) attempts: Vec<(String, String)>,
+    /// The whole story, in words of the caller's own.
+    pub(crate) story: String,
     /// What the caller should know.
     pub(crate) notes: Vec<String>,
 }

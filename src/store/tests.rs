@@ -75,7 +75,7 @@ fn about() -> About {
         source: "the model's own metadata".into(),
         repository: Some("org/model".into()),
         commit: Some("0123456789abcdef0123456789abcdef01234567".into()),
-        attempts: vec![("embedded".into(), "found".into())],
+        story: "embedded found it".into(),
         notes: vec!["a note".into()],
     }
 }

@@ -25,7 +25,7 @@ impl State {
             },
             Pipeline::SentencePiece(_) => Self::SentencePiece(sentencepiece::Decoder::new(special)),
             Pipeline::Tiktoken(_) => Self::Tiktoken(tiktoken::Decoder::new(special)),
-            Pipeline::Bytes => Self::Bytes,
+            Pipeline::Rwkv | Pipeline::Bytes => Self::Bytes,
         }
     }
 

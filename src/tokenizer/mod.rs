@@ -92,6 +92,8 @@ pub(crate) enum Pipeline {
     /// That of `tokenizers`, by that crate itself. An image cannot hold it.
     #[serde(skip)]
     Crate(pipeline::Wrapped),
+    /// That of the package `rwkv`, for its vocabulary files.
+    Rwkv,
     /// sentencepiece's, for its models.
     SentencePiece(sentencepiece::Recipe),
     /// tiktoken's, for its rank files and for tekken.json.
@@ -467,6 +469,7 @@ impl Tokenizer {
                 thread::with(*number, |local| encoder.encode(text, special, local, sink))
             }
             Pipeline::Crate(wrapped) => wrapped.encode(text, special, sink),
+            Pipeline::Rwkv => rwkv::encode_all(&vocabulary.trie, text, sink),
             Pipeline::SentencePiece(recipe) => {
                 let encoder = sentencepiece::Encoder { recipe, vocabulary, specials };
                 thread::with(*number, |local| encoder.encode(text, special, local, sink))

@@ -1,5 +1,6 @@
 //! RWKV World: always the longest token that the rest of the text begins with.
 
+use super::EncodeError;
 use super::sink::Sink;
 use crate::vocabulary::Trie;
 
@@ -17,6 +18,21 @@ pub(crate) fn encode<S: Sink>(trie: &Trie, unknown: u32, text: &[u8], base: usiz
         sink.push(id, base + at..base + at + len);
         at += len;
     }
+}
+
+/// A whole text of a vocabulary file, in which every token stands for its bytes.
+///
+/// A byte that begins no token is an error; the package `rwkv` raises one, too.
+pub(crate) fn encode_all<S: Sink>(trie: &Trie, text: &[u8], sink: &mut S) -> Result<(), EncodeError> {
+    let walker = trie.walker();
+    let mut at = 0;
+    while at < text.len() {
+        let longest = walker.longest(walker.root(), &text[at..]);
+        let (len, id) = longest.ok_or(EncodeError::NoByteToken { byte: text[at], offset: at })?;
+        sink.push(id, at..at + len);
+        at += len;
+    }
+    Ok(())
 }
 
 /// The bytes a token of a GGUF file stands for: `\t`, `\n`, `\r`, `\x` with two digits, and any other character behind a

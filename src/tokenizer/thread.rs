@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use super::bpe::Scratch;
 use super::memo::Memo;
+use super::unigram::Lattice;
 
 /// Scratch space and memo of one tokenizer on one thread: about half a megabyte once it is in use.
 pub(crate) struct Local {
@@ -13,6 +14,8 @@ pub(crate) struct Local {
     pub(crate) ids: Vec<u32>,
     /// A word that had to be rewritten.
     pub(crate) word: Vec<u8>,
+    /// The search for the best tokens of a word.
+    pub(crate) lattice: Lattice<f64>,
     pub(crate) unigram: super::unigram::Scratch,
     pub(crate) wordpiece: super::wordpiece::Scratch,
     pub(crate) plamo: super::plamo::Scratch,
@@ -26,6 +29,7 @@ impl Local {
             memo: Memo::new(),
             ids: Vec::new(),
             word: Vec::new(),
+            lattice: Lattice::default(),
             unigram: super::unigram::Scratch::default(),
             wordpiece: super::wordpiece::Scratch::default(),
             plamo: super::plamo::Scratch::default(),

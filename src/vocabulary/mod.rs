@@ -21,7 +21,7 @@ pub use charsmap::CharsmapError;
 #[cfg(test)]
 pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
-pub(crate) use pairs::{Pair, Pairs, Rank};
+pub(crate) use pairs::{Pairs, Rank};
 pub(crate) use table::Table;
 pub(crate) use trie::{Node, Trie, Walker};
 

@@ -3,12 +3,15 @@
 //! Covered means covered exactly: a field or a component that an engine does not model is a reason to send the whole file through the
 //! `tokenizers` crate. A type that is unknown there too is an error that names it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::formats::FormatError;
 use crate::tokenizer::pipeline::{First, Frame, Normalizer, NormalizerBert, PreTokenizer, Prepend, Renderer};
 use crate::tokenizer::pre_tokenizer::{PatternSplit, Split, from_pattern, from_patterns};
+use crate::vocabulary::Charsmap;
 
 /// Why a description does not go to the engines here.
 #[derive(Debug)]
@@ -28,16 +31,40 @@ const KNOWN: &[(&str, &str, &[&str])] = &[
         "normalizer",
         "normalizers",
         &[
-            "Bert", "BertNormalizer", "ByteLevel", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled", "Prepend",
-            "Replace", "Sequence", "Strip", "StripAccents",
+            "Bert",
+            "BertNormalizer",
+            "ByteLevel",
+            "Lowercase",
+            "NFC",
+            "NFD",
+            "NFKC",
+            "NFKD",
+            "Nmt",
+            "Precompiled",
+            "Prepend",
+            "Replace",
+            "Sequence",
+            "Strip",
+            "StripAccents",
         ],
     ),
     (
         "pre_tokenizer",
         "pretokenizers",
         &[
-            "BertPreTokenizer", "ByteLevel", "CharDelimiterSplit", "Delimiter", "Digits", "FixedLength", "Metaspace", "Punctuation",
-            "Sequence", "Split", "UnicodeScripts", "Whitespace", "WhitespaceSplit",
+            "BertPreTokenizer",
+            "ByteLevel",
+            "CharDelimiterSplit",
+            "Delimiter",
+            "Digits",
+            "FixedLength",
+            "Metaspace",
+            "Punctuation",
+            "Sequence",
+            "Split",
+            "UnicodeScripts",
+            "Whitespace",
+            "WhitespaceSplit",
         ],
     ),
     (
@@ -49,7 +76,16 @@ const KNOWN: &[(&str, &str, &[&str])] = &[
         "decoder",
         "decoders",
         &[
-            "BPEDecoder", "ByteFallback", "ByteLevel", "CTC", "Fuse", "Metaspace", "Replace", "Sequence", "Strip", "WordPiece",
+            "BPEDecoder",
+            "ByteFallback",
+            "ByteLevel",
+            "CTC",
+            "Fuse",
+            "Metaspace",
+            "Replace",
+            "Sequence",
+            "Strip",
+            "WordPiece",
         ],
     ),
 ];
@@ -59,8 +95,10 @@ impl Section {
     pub(super) fn new(file: &str, name: &'static str, raw: Option<&RawValue>) -> Result<Self, FormatError> {
         let value: Value = match raw {
             None => Value::Null,
-            Some(raw) => serde_json::from_str(raw.get())
-                .map_err(|source| FormatError::Malformed { file: format!("{file} ({name})"), source: source.into() })?,
+            Some(raw) => serde_json::from_str(raw.get()).map_err(|source| FormatError::Malformed {
+                file: format!("{file} ({name})"),
+                source: source.into(),
+            })?,
         };
         if let Some(&(_, nested, types)) = KNOWN.iter().find(|(section, ..)| *section == name) {
             known_types(file, name, nested, types, &value)?;
@@ -78,7 +116,13 @@ impl Section {
 }
 
 /// An error for the first type, at any depth, that is not in the list.
-fn known_types(file: &str, place: &str, nested: &str, types: &[&str], value: &Value) -> Result<(), FormatError> {
+fn known_types(
+    file: &str,
+    place: &str,
+    nested: &str,
+    types: &[&str],
+    value: &Value,
+) -> Result<(), FormatError> {
     if let Some(kind) = value.get("type").and_then(Value::as_str)
         && !types.contains(&kind)
     {
@@ -94,7 +138,12 @@ fn known_types(file: &str, place: &str, nested: &str, types: &[&str], value: &Va
     Ok(())
 }
 
-fn flatten<'v>(place: String, nested: &str, value: &'v Value, components: &mut Vec<Component<'v>>) -> Covered<()> {
+fn flatten<'v>(
+    place: String,
+    nested: &str,
+    value: &'v Value,
+    components: &mut Vec<Component<'v>>,
+) -> Covered<()> {
     if value.is_null() && components.is_empty() {
         return Ok(());
     }
@@ -168,8 +217,12 @@ impl<'v> Component<'v> {
 
     /// `{"String": …}` or `{"Regex": …}`
     fn pattern(&self) -> Covered<Pattern<'v>> {
-        let pattern = self.fields.get("pattern").and_then(Value::as_object).filter(|pattern| pattern.len() == 1);
-        match pattern.and_then(|pattern| pattern.iter().next()).map(|(kind, text)| (kind.as_str(), text.as_str())) {
+        let pattern =
+            self.fields.get("pattern").and_then(Value::as_object).filter(|pattern| pattern.len() == 1);
+        match pattern
+            .and_then(|pattern| pattern.iter().next())
+            .map(|(kind, text)| (kind.as_str(), text.as_str()))
+        {
             Some(("String", Some(text))) => Ok(Pattern::Text(text)),
             Some(("Regex", Some(text))) => Ok(Pattern::Regex(text)),
             _ => Err(self.foreign("pattern")),
@@ -178,7 +231,11 @@ impl<'v> Component<'v> {
 
     /// `["token", id]`
     fn token(&self, key: &str) -> Covered<u32> {
-        let pair = self.fields.get(key).and_then(Value::as_array).filter(|pair| pair.len() == 2 && pair[0].is_string());
+        let pair = self
+            .fields
+            .get(key)
+            .and_then(Value::as_array)
+            .filter(|pair| pair.len() == 2 && pair[0].is_string());
         let id = pair.and_then(|pair| pair[1].as_u64()).and_then(|id| u32::try_from(id).ok());
         id.ok_or_else(|| self.foreign(key))
     }
@@ -189,11 +246,16 @@ enum Pattern<'v> {
     Regex(&'v str),
 }
 
-pub(super) fn normalizers(section: &Section) -> Covered<Vec<Normalizer>> {
-    section.components()?.iter().map(normalizer).collect()
+/// What happens to a text first, and the charsmap if some of it needs one.
+pub(super) fn normalizers(section: &Section) -> Covered<(Vec<Normalizer>, Charsmap)> {
+    let mut charsmap = Charsmap::default();
+    let components = section.components()?;
+    let normalizers =
+        components.iter().map(|component| normalizer(component, &mut charsmap)).collect::<Covered<_>>()?;
+    Ok((normalizers, charsmap))
 }
 
-fn normalizer(component: &Component<'_>) -> Covered<Normalizer> {
+fn normalizer(component: &Component<'_>, charsmap: &mut Charsmap) -> Covered<Normalizer> {
     let plain = |normalizer| component.only(&[]).map(|()| normalizer);
     match component.kind {
         "NFC" => plain(Normalizer::Nfc),
@@ -208,16 +270,38 @@ fn normalizer(component: &Component<'_>) -> Covered<Normalizer> {
         }
         "Strip" => {
             component.only(&["strip_left", "strip_right"])?;
-            Ok(Normalizer::Strip { left: component.bool("strip_left")?, right: component.bool("strip_right")? })
+            Ok(Normalizer::Strip {
+                left: component.bool("strip_left")?,
+                right: component.bool("strip_right")?,
+            })
         }
         "Replace" => {
             component.only(&["pattern", "content"])?;
             match component.pattern()? {
-                Pattern::Text(pattern) if !pattern.is_empty() => {
-                    Ok(Normalizer::Replace { pattern: pattern.to_owned(), content: component.text("content")?.to_owned() })
-                }
+                Pattern::Text(pattern) if !pattern.is_empty() => Ok(Normalizer::Replace {
+                    pattern: pattern.to_owned(),
+                    content: component.text("content")?.to_owned(),
+                }),
+                Pattern::Regex(" {2,}") => Ok(Normalizer::SpaceRuns(component.text("content")?.to_owned())),
                 _ => Err(component.foreign("pattern")),
             }
+        }
+        "Precompiled" => {
+            component.only(&["precompiled_charsmap"])?;
+            let bytes = BASE64
+                .decode(component.text("precompiled_charsmap")?)
+                .map_err(|_| component.foreign("precompiled_charsmap"))?;
+            let parsed = Charsmap::parse(&bytes).map_err(|error| component.foreign(&error.to_string()))?;
+            // The library reads an array of whole units and takes all that follows for text.
+            let units = parsed.units.len() * 4;
+            let whole =
+                bytes.first_chunk().is_some_and(|length| u32::from_le_bytes(*length) as usize == units);
+            if !whole || std::str::from_utf8(&parsed.pool).is_err() || !charsmap.is_empty() {
+                return Err(component.foreign("precompiled_charsmap"));
+            }
+            let plain = parsed.plain_ascii();
+            *charsmap = parsed;
+            Ok(Normalizer::Precompiled { plain })
         }
         "BertNormalizer" => {
             component.only(&["clean_text", "handle_chinese_chars", "strip_accents", "lowercase"])?;
@@ -246,7 +330,11 @@ pub(super) fn pre_tokenizer(section: &Section, no_spaces: bool) -> Covered<PreTo
     let [before @ .., last] = components.as_slice() else { return Ok(PreTokenizer::None) };
     match last.kind {
         "BertPreTokenizer" if before.is_empty() => last.only(&[]).map(|()| PreTokenizer::Bert),
-        "Metaspace" if before.is_empty() => metaspace(last),
+        "Metaspace" if before.is_empty() => metaspace(last, false),
+        "Metaspace" if before.len() == 1 && before[0].kind == "WhitespaceSplit" => {
+            before[0].only(&[])?;
+            metaspace(last, true)
+        }
         "ByteLevel" => {
             last.only(&["add_prefix_space", "trim_offsets", "use_regex"])?;
             // Where the ids' offsets are concerned, white space stays: whether to trim it is not asked.
@@ -294,8 +382,11 @@ fn splits(components: &[Component<'_>]) -> Covered<Vec<Split>> {
         match component.kind {
             "Split" => {
                 component.only(&["pattern", "behavior", "invert"])?;
-                let Pattern::Regex(pattern) = component.pattern()? else { return Err(component.foreign("pattern")) };
-                let split = from_pattern(pattern).ok_or_else(|| component.foreign("a pattern that is not known"))?;
+                let Pattern::Regex(pattern) = component.pattern()? else {
+                    return Err(component.foreign("pattern"));
+                };
+                let split =
+                    from_pattern(pattern).ok_or_else(|| component.foreign("a pattern that is not known"))?;
                 let kept = match (component.text("behavior")?, component.bool("invert")?) {
                     // Matches and gaps alike.
                     ("Isolated", _) => true,
@@ -312,7 +403,11 @@ fn splits(components: &[Component<'_>]) -> Covered<Vec<Split>> {
                 component.only(&["individual_digits"])?;
                 patterns.push((None, {
                     let individual = component.bool("individual_digits")?;
-                    Split::Pattern(if individual { PatternSplit::IndividualDigits } else { PatternSplit::ContiguousDigits })
+                    Split::Pattern(if individual {
+                        PatternSplit::IndividualDigits
+                    } else {
+                        PatternSplit::ContiguousDigits
+                    })
                 }));
             }
             _ => return Err(component.foreign("no engine here covers it")),
@@ -325,9 +420,9 @@ fn splits(components: &[Component<'_>]) -> Covered<Vec<Split>> {
     Ok(patterns.into_iter().map(|(_, split)| split).collect())
 }
 
-fn metaspace(component: &Component<'_>) -> Covered<PreTokenizer> {
+fn metaspace(component: &Component<'_>, words: bool) -> Covered<PreTokenizer> {
     let (replacement, prepend) = metaspace_fields(component)?;
-    Ok(PreTokenizer::Metaspace { replacement, prepend, split: component.bool_or("split", true)? })
+    Ok(PreTokenizer::Metaspace { replacement, prepend, split: component.bool_or("split", true)?, words })
 }
 
 fn metaspace_fields(component: &Component<'_>) -> Covered<(char, Prepend)> {
@@ -371,7 +466,11 @@ fn template(component: &Component<'_>) -> Covered<Frame> {
     component.only(&["single", "pair", "special_tokens"])?;
     let broken = |key: &str| component.foreign(key);
     let single = component.fields.get("single").and_then(Value::as_array).ok_or_else(|| broken("single"))?;
-    let special = component.fields.get("special_tokens").and_then(Value::as_object).ok_or_else(|| broken("special_tokens"))?;
+    let special = component
+        .fields
+        .get("special_tokens")
+        .and_then(Value::as_object)
+        .ok_or_else(|| broken("special_tokens"))?;
     component.fields.get("pair").and_then(Value::as_array).ok_or_else(|| broken("pair"))?;
     let mut frame = Frame::default();
     let mut behind = false;
@@ -387,7 +486,10 @@ fn template(component: &Component<'_>) -> Covered<Frame> {
             let token = id.and_then(|id| special.get(id)).ok_or_else(|| broken("single"))?;
             let ids = token.get("ids").and_then(Value::as_array).ok_or_else(|| broken("special_tokens"))?;
             for id in ids {
-                let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| broken("special_tokens"))?;
+                let id = id
+                    .as_u64()
+                    .and_then(|id| u32::try_from(id).ok())
+                    .ok_or_else(|| broken("special_tokens"))?;
                 if behind { &mut frame.after } else { &mut frame.before }.push(id);
             }
         }
@@ -410,16 +512,17 @@ pub(super) enum Piece {
     /// Behind a space.
     Spaced,
     /// Without this prefix or, if it has none, behind a space; then cleaned up.
-    WordPiece { prefix: String, cleanup: bool },
+    Continued { prefix: String, cleanup: bool },
 }
 
 pub(super) fn decoder(section: &Section) -> Covered<Rendering> {
     let components = section.components()?;
     let rendering = |renderer, piece| Ok(Rendering { renderer, piece });
     match components.as_slice() {
-        [] if section.value.is_null() => {
-            rendering(Renderer { first: First::Text { cleanup: false }, ..Renderer::default() }, Piece::Spaced)
-        }
+        [] if section.value.is_null() => rendering(
+            Renderer { first: First::Text { cleanup: false }, ..Renderer::default() },
+            Piece::Spaced,
+        ),
         [one] if one.kind == "ByteLevel" => {
             one.only(&["add_prefix_space", "trim_offsets", "use_regex"])?;
             rendering(Renderer::default(), Piece::ByteLevel)
@@ -434,7 +537,7 @@ pub(super) fn decoder(section: &Section) -> Covered<Rendering> {
             one.only(&["prefix", "cleanup"])?;
             let (prefix, cleanup) = (one.text("prefix")?.to_owned(), one.bool("cleanup")?);
             let first = First::Text { cleanup };
-            rendering(Renderer { first, ..Renderer::default() }, Piece::WordPiece { prefix, cleanup })
+            rendering(Renderer { first, ..Renderer::default() }, Piece::Continued { prefix, cleanup })
         }
         several => fallback(several),
     }

@@ -21,7 +21,8 @@ use crate::tokenizer::pipeline::{
 };
 use crate::tokenizer::{self, Pipeline, Specials, Tokenizer};
 use crate::vocabulary::{
-    Alphabet, Builder, MAX_SYMBOLS, NONE, NotAToken, Rank, Vocabulary, VocabularyError, attribute, decode_alphabet,
+    Alphabet, Builder, Charsmap, MAX_SYMBOLS, NONE, NotAToken, Rank, Trie, Vocabulary, VocabularyError,
+    attribute, decode_alphabet,
 };
 
 /// The tokenizer that a `tokenizer.json` describes. `side` adds what the file does not say: roles of special tokens, EOG ids, chat
@@ -55,8 +56,10 @@ enum Engines {
 }
 
 fn load_by(bytes: &[u8], file: &str, side: &SideFiles, engines: Engines) -> Result<Tokenizer, FormatError> {
-    let malformed =
-        |source: Box<dyn std::error::Error + Send + Sync>| FormatError::Malformed { file: file.to_owned(), source };
+    let malformed = |source: Box<dyn std::error::Error + Send + Sync>| FormatError::Malformed {
+        file: file.to_owned(),
+        source,
+    };
     let text = std::str::from_utf8(bytes).map_err(|error| malformed(error.into()))?;
     let sections: Sections<'_> = serde_json::from_str(text).map_err(|error| malformed(error.into()))?;
     if let Some(version) = sections.version.as_deref().filter(|&version| version != "1.0") {
@@ -89,7 +92,10 @@ fn load_by(bytes: &[u8], file: &str, side: &SideFiles, engines: Engines) -> Resu
     let mut notes = side.notes.clone();
     for (name, section) in [("truncation", sections.truncation), ("padding", sections.padding)] {
         if let Some(section) = section {
-            let note = format!("{file} asks for {name} ({}), which is not applied", section.get().replace(['\n', '\r'], ""));
+            let note = format!(
+                "{file} asks for {name} ({}), which is not applied",
+                section.get().replace(['\n', '\r'], "")
+            );
             log::info!("{note}");
             notes.push(note);
         }
@@ -184,22 +190,25 @@ fn foreign(reason: impl Into<String>) -> Foreign {
 
 impl Description<'_> {
     fn native(&self) -> Result<Built, Refusal> {
-        let normalizers = describe::normalizers(&self.normalizer)?;
+        let (normalizers, charsmap) = describe::normalizers(&self.normalizer)?;
         let no_spaces = describe::leave_no_spaces(&normalizers);
         let pre_tokenizer = describe::pre_tokenizer(&self.pre_tokenizer, no_spaces)?;
         let frame = describe::frame(&self.post_processor)?;
         let rendering = describe::decoder(&self.decoder)?;
         let Some(entries) = &self.model.vocab else {
-            return Err(FormatError::MissingKey { file: self.file.to_owned(), key: "model.vocab".to_owned() }.into());
+            return Err(FormatError::MissingKey {
+                file: self.file.to_owned(),
+                key: "model.vocab".to_owned(),
+            }
+            .into());
         };
         if let Some(key) = self.model.unknown.first() {
             return Err(foreign(format!("model ({key})")).into());
         }
         let alphabet = match (self.model.kind.as_deref(), &pre_tokenizer) {
             (Some("BPE"), PreTokenizer::Splits { .. }) => Alphabet::ByteLevel,
-            (Some("BPE"), PreTokenizer::None | PreTokenizer::Metaspace { .. }) | (Some("WordPiece"), PreTokenizer::Bert) => {
-                Alphabet::Text
-            }
+            (Some("BPE" | "Unigram"), PreTokenizer::None | PreTokenizer::Metaspace { .. })
+            | (Some("WordPiece"), PreTokenizer::Bert) => Alphabet::Text,
             (kind, _) => {
                 let kind = kind.unwrap_or("no type");
                 return Err(foreign(format!("model ({kind}) behind this pre-tokenizer")).into());
@@ -207,25 +216,36 @@ impl Description<'_> {
         };
         let mut vocabulary = self.vocabulary(entries, alphabet)?;
         let own = vocabulary.len();
-        let added = self.added_tokens(&mut vocabulary, &normalizers)?;
+        let added = self.added_tokens(&mut vocabulary, &normalizers, &charsmap)?;
         if rendering.renderer.first != First::Piece && !added.rewritten.is_empty() {
-            return Err(foreign("a decoder that tells the first token, and added tokens that are normalized").into());
+            return Err(foreign(
+                "a decoder that tells the first token, and added tokens that are normalized",
+            )
+            .into());
         }
         if matches!(pre_tokenizer, PreTokenizer::Metaspace { prepend: Prepend::First, .. })
-            && added.normalized
-            && !normalizers.is_empty()
+            && (added.normalized && !normalizers.is_empty() || !normalizers.iter().all(keeps_start))
         {
-            return Err(foreign("prepend_scheme `first` with normalizers and added tokens that are normalized").into());
+            return Err(
+                foreign("prepend_scheme `first` behind normalizers that move where a text begins").into()
+            );
         }
         let mut bytes = [NONE; 256];
         let (model, unk) = match (self.model.kind.as_deref(), alphabet) {
             (Some("WordPiece"), _) => self.word_piece(&vocabulary, entries)?,
+            (Some("Unigram"), _) => self.unigram(&mut vocabulary, entries, &mut bytes)?,
             (_, Alphabet::ByteLevel) => (self.byte_level(&mut vocabulary, own)?, None),
             _ => self.characters(&mut vocabulary, &mut bytes)?,
         };
         render(&mut vocabulary, &rendering, &added.rewritten).map_err(|source| self.unfit(source))?;
-        let specials = Specials::new(added.patterns.iter().map(|(id, text)| (*id, Cow::Borrowed(text.as_bytes()))));
-        let vocabulary = vocabulary.finish(&bytes).map_err(|source| self.unfit(source))?;
+        let specials =
+            Specials::new(added.patterns.iter().map(|(id, text)| (*id, Cow::Borrowed(text.as_bytes()))));
+        let mut vocabulary = vocabulary.finish(&bytes).map_err(|source| self.unfit(source))?;
+        vocabulary.charsmap = charsmap;
+        if let Model::Unigram { .. } = model {
+            vocabulary.trie = Trie::new(entries.iter().map(|(text, id)| (id, text)))
+                .map_err(|source| self.unfit(source))?;
+        }
         let recipe = Recipe {
             normalizers,
             pre_tokenizer,
@@ -235,7 +255,14 @@ impl Description<'_> {
             added_raw: added.raw,
             added_normalized: added.normalized,
         };
-        Ok(Built { vocabulary, specials, pipeline: Pipeline::Tokenizers(recipe), frame, unk, notes: added.notes })
+        Ok(Built {
+            vocabulary,
+            specials,
+            pipeline: Pipeline::Tokenizers(recipe),
+            frame,
+            unk,
+            notes: added.notes,
+        })
     }
 
     fn unfit(&self, source: VocabularyError) -> FormatError {
@@ -252,9 +279,14 @@ impl Description<'_> {
                 return Err(foreign(format!("two tokens with the id {id}")).into());
             }
         }
-        let mut builder = Builder::new(alphabet, len + self.added.len(), entries.bytes()).map_err(|source| self.unfit(source))?;
+        let mut builder = Builder::new(alphabet, len + self.added.len(), entries.bytes())
+            .map_err(|source| self.unfit(source))?;
         for i in order {
-            let pushed = if i == NONE { builder.push_hole() } else { builder.push(entries.get(i as usize).0, attribute::NORMAL) };
+            let pushed = if i == NONE {
+                builder.push_hole()
+            } else {
+                builder.push(entries.get(i as usize).0, attribute::NORMAL)
+            };
             match pushed {
                 Ok(_) => {}
                 Err(VocabularyError::DuplicateToken { text, .. }) => {
@@ -282,7 +314,12 @@ impl Description<'_> {
 
     /// Gives the added tokens their ids and flags, as `tokenizers` does: a token of the model keeps its id, any other gets the next free
     /// one, whatever the file says.
-    fn added_tokens(&self, builder: &mut Builder, normalizers: &[Normalizer]) -> Result<Added, Refusal> {
+    fn added_tokens(
+        &self,
+        builder: &mut Builder,
+        normalizers: &[Normalizer],
+        charsmap: &Charsmap,
+    ) -> Result<Added, Refusal> {
         let mut added = Added::default();
         let tokens = self.model.vocab.as_ref().map_or(0, Entries::len);
         let holes = builder.len() as usize != tokens;
@@ -306,27 +343,37 @@ impl Description<'_> {
             }
             let id = match builder.token_by_text(content.as_bytes()) {
                 Some(id) => id,
-                None if holes => return Err(foreign(format!("the added token {content:?} and ids that are free")).into()),
+                None if holes => {
+                    return Err(foreign(format!("the added token {content:?} and ids that are free")).into());
+                }
                 None => builder.push_raw(content.as_bytes(), 0).map_err(|source| self.unfit(source))?,
             };
             if id != token.id {
-                let note = format!("{}: the added token {content:?} has the id {id}, not {}", self.file, token.id);
+                let note =
+                    format!("{}: the added token {content:?} has the id {id}, not {}", self.file, token.id);
                 log::warn!("{note}");
                 added.notes.push(note);
             }
             let mut pattern = Cow::Borrowed(content);
             if token.normalized {
                 for normalizer in normalizers {
-                    if let Some(next) = normalizer.apply(&pattern, None) {
+                    let next = normalizer.apply(&pattern, charsmap, None);
+                    if let Some(next) =
+                        next.map_err(|error| foreign(format!("the added token {content:?}: {error}")))?
+                    {
                         pattern = Cow::Owned(next);
                     }
                 }
             }
             if pattern.is_empty() || !patterns.insert(pattern.to_string()) {
-                return Err(foreign(format!("the added token {content:?}, which normalization makes empty or equal to another")).into());
+                return Err(foreign(format!(
+                    "the added token {content:?}, which normalization makes empty or equal to another"
+                ))
+                .into());
             }
             // `tokenizers` asks whether the text it decodes from, the normalized one, is that of a special token.
-            let mut attributes = if special.contains(&*pattern) { attribute::CONTROL } else { attribute::USER_DEFINED };
+            let mut attributes =
+                if special.contains(&*pattern) { attribute::CONTROL } else { attribute::USER_DEFINED };
             for (flag, bit) in [
                 (token.lstrip, attribute::LSTRIP),
                 (token.rstrip, attribute::RSTRIP),
@@ -336,7 +383,11 @@ impl Description<'_> {
             }
             let raw = builder.attributes_of(id) & attribute::RAW;
             builder.attributes()[id as usize] = attributes | raw;
-            if token.normalized { added.normalized = true } else { added.raw = true }
+            if token.normalized {
+                added.normalized = true;
+            } else {
+                added.raw = true;
+            }
             if pattern != content {
                 added.rewritten.push((id, pattern.to_string()));
             }
@@ -350,10 +401,15 @@ impl Description<'_> {
         let (Some(unk), Some(prefix), Some(max_chars)) =
             (&model.unk_token, &model.continuing_subword_prefix, model.max_input_chars_per_word)
         else {
-            return Err(foreign("model (WordPiece) without unk_token, continuing_subword_prefix or max_input_chars_per_word").into());
+            return Err(foreign(
+                "model (WordPiece) without unk_token, continuing_subword_prefix or max_input_chars_per_word",
+            )
+            .into());
         };
         // A token of the model's own: an added one is not looked up.
-        let Some(unk) = builder.token(unk.as_bytes()) else { return Err(foreign("unk_token, which is no token").into()) };
+        let Some(unk) = builder.token(unk.as_bytes()) else {
+            return Err(foreign("unk_token, which is no token").into());
+        };
         let longest = entries.iter().map(|(text, _)| text.len()).max().unwrap_or_default() as u32;
         let max_chars = u32::try_from(max_chars).unwrap_or(u32::MAX);
         // Every word may look up each of its parts.
@@ -361,6 +417,33 @@ impl Description<'_> {
             return Err(foreign("max_input_chars_per_word and tokens beyond all measure").into());
         }
         Ok((Model::WordPiece { unk, prefix: prefix.clone(), max_chars, longest }, Some(unk)))
+    }
+
+    fn unigram(
+        &self,
+        builder: &mut Builder,
+        entries: &Entries,
+        bytes: &mut [u32; 256],
+    ) -> Result<(Model, Option<u32>), Refusal> {
+        let scores = &entries.scores;
+        // Scores come from SentencePiece, which has them in single precision; others would be rounded here.
+        let narrow = |&score: &f64| score.is_finite() && f64::from(score as f32).to_bits() == score.to_bits();
+        if scores.len() != entries.len() || !scores.iter().all(narrow) {
+            return Err(foreign("model (scores beyond single precision)").into());
+        }
+        if entries.iter().any(|(text, _)| text.is_empty()) {
+            return Err(foreign("model (an empty token)").into());
+        }
+        let unk = self.model.unk_id.filter(|&id| id < entries.len() as u64);
+        let Some(unk) = unk.and_then(|id| u32::try_from(id).ok()) else {
+            return Err(foreign("model (no unk_id that is a token)").into());
+        };
+        let unk_score = scores.iter().copied().fold(f64::INFINITY, f64::min) - UNK_PENALTY;
+        let mut table: Vec<f32> = scores.iter().map(|&score| score as f32).collect();
+        table.resize(builder.len() as usize, 0.0);
+        builder.scores(table).map_err(|source| self.unfit(source))?;
+        byte_tokens(builder, bytes);
+        Ok((Model::Unigram { unk, unk_score, byte_fallback: self.model.byte_fallback }, Some(unk)))
     }
 
     /// What all byte-pair models here must be.
@@ -381,7 +464,8 @@ impl Description<'_> {
     }
 
     fn merges(&self) -> Result<&Merges, FormatError> {
-        let missing = || FormatError::MissingKey { file: self.file.to_owned(), key: "model.merges".to_owned() };
+        let missing =
+            || FormatError::MissingKey { file: self.file.to_owned(), key: "model.merges".to_owned() };
         self.model.merges.as_ref().ok_or_else(missing)
     }
 
@@ -403,7 +487,10 @@ impl Description<'_> {
     fn byte_level(&self, builder: &mut Builder, own: u32) -> Result<Model, Refusal> {
         self.plain_bpe()?;
         // The bytes that UTF-8 is made of.
-        if let Some(byte) = (0..=0xF4).filter(|byte| !matches!(byte, 0xC0 | 0xC1)).find(|&byte| builder.token(&[byte]).is_none()) {
+        if let Some(byte) = (0..=0xF4)
+            .filter(|byte| !matches!(byte, 0xC0 | 0xC1))
+            .find(|&byte| builder.token(&[byte]).is_none())
+        {
             return Err(foreign(format!("model (no token for the byte 0x{byte:02X})")).into());
         }
         let merges = self.merges()?;
@@ -417,7 +504,9 @@ impl Description<'_> {
             if !in_alphabet || !decode_alphabet(right, &mut key) {
                 // No text has these characters, so the merge never happens; it must make sense all the same.
                 let whole = [left, right].concat();
-                for (text, which) in [(left, NotAToken::Left), (right, NotAToken::Right), (&whole, NotAToken::Whole)] {
+                for (text, which) in
+                    [(left, NotAToken::Left), (right, NotAToken::Right), (&whole, NotAToken::Whole)]
+                {
                     let found = builder.token_by_text(text).is_some_and(|id| id < own);
                     found.then_some(()).ok_or_else(|| self.not_a_token(rank, left, right, which))?;
                 }
@@ -430,14 +519,17 @@ impl Description<'_> {
         Ok(Model::Bytes { ignore_merges: self.model.ignore_merges })
     }
 
-    fn characters(&self, builder: &mut Builder, bytes: &mut [u32; 256]) -> Result<(Model, Option<u32>), Refusal> {
+    fn characters(
+        &self,
+        builder: &mut Builder,
+        bytes: &mut [u32; 256],
+    ) -> Result<(Model, Option<u32>), Refusal> {
         self.plain_bpe()?;
         let model = &self.model;
         let unk = model.unk_token.as_ref().and_then(|unk| builder.token(unk.as_bytes()));
-        for (byte, id) in bytes.iter_mut().enumerate() {
-            *id = builder.token(format!("<0x{byte:02X}>").as_bytes()).unwrap_or(NONE);
-        }
-        let all_bytes = (0..=0xF4).filter(|byte| !matches!(byte, 0xC0 | 0xC1)).all(|byte| bytes[byte] != NONE);
+        byte_tokens(builder, bytes);
+        let all_bytes =
+            (0..=0xF4).filter(|byte| !matches!(byte, 0xC0 | 0xC1)).all(|byte| bytes[byte] != NONE);
         let unknown = match (model.byte_fallback, unk) {
             (true, _) if all_bytes => Unknown::Bytes,
             (true, _) => return Err(foreign("model (byte_fallback without a token for each byte)").into()),
@@ -449,7 +541,9 @@ impl Description<'_> {
         };
         let stands_in = |text: &[u8]| match unknown {
             Unknown::Bytes => text.len() == 6 && text.starts_with(b"<0x") && text.ends_with(b">"),
-            Unknown::Each(_) | Unknown::Fused(_) => model.unk_token.as_ref().is_some_and(|unk| unk.as_bytes() == text),
+            Unknown::Each(_) | Unknown::Fused(_) => {
+                model.unk_token.as_ref().is_some_and(|unk| unk.as_bytes() == text)
+            }
         };
         let merges = self.merges()?;
         builder.reserve_pairs(merges.len());
@@ -471,7 +565,10 @@ impl Description<'_> {
 
     /// The whole file as the `tokenizers` crate reads it, with a vocabulary of our own to look tokens up in.
     fn wrapped(&self, bytes: &[u8], reason: String) -> Result<Built, FormatError> {
-        let refused = |source| FormatError::Malformed { file: format!("{} (read by the tokenizers crate)", self.file), source };
+        let refused = |source| FormatError::Malformed {
+            file: format!("{} (read by the tokenizers crate)", self.file),
+            source,
+        };
         let mut inner = guarded(|| {
             let mut inner = tokenizers::Tokenizer::from_bytes(bytes)?;
             inner.with_truncation(None)?;
@@ -485,7 +582,8 @@ impl Description<'_> {
             inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
         }
 
-        let mut tokens: Vec<(u32, String)> = inner.get_vocab(true).into_iter().map(|(text, id)| (id, text)).collect();
+        let mut tokens: Vec<(u32, String)> =
+            inner.get_vocab(true).into_iter().map(|(text, id)| (id, text)).collect();
         tokens.sort_unstable();
         let entries = self.model.vocab.as_ref().map_or(0, Entries::len);
         let len = self.ids(tokens.len(), tokens.last().map(|&(id, _)| id))?;
@@ -508,9 +606,10 @@ impl Description<'_> {
             }
         }
         // Texts and ids that are not one to one, or added tokens that the library decodes from another text, are left to it.
-        let one_to_one = listed == tokens.len() && tokenizers::Model::get_vocab(inner.get_model()).len() == entries;
+        let one_to_one =
+            listed == tokens.len() && tokenizers::Model::get_vocab(inner.get_model()).len() == entries;
         let plain = added.values().all(|token| !token.normalized)
-            || describe::normalizers(&self.normalizer).is_ok_and(|normalizers| normalizers.is_empty());
+            || describe::normalizers(&self.normalizer).is_ok_and(|(normalizers, _)| normalizers.is_empty());
         let rendering = describe::decoder(&self.decoder).ok().filter(|_| one_to_one && plain);
         if let Some(rendering) = &rendering {
             render(&mut builder, rendering, &[]).map_err(unfit)?;
@@ -542,14 +641,19 @@ struct Added {
 }
 
 /// Gives every token the piece that the decoder makes of it, or of the text in `rewritten`.
-fn render(builder: &mut Builder, rendering: &Rendering, rewritten: &[(u32, String)]) -> Result<(), VocabularyError> {
+fn render(
+    builder: &mut Builder,
+    rendering: &Rendering,
+    rewritten: &[(u32, String)],
+) -> Result<(), VocabularyError> {
     let mut out = Vec::new();
     for id in 0..builder.len() {
         let rewritten = rewritten.iter().find(|(of, _)| *of == id).map(|(_, text)| text.as_str());
         let attributes = builder.attributes_of(id);
         let raw = attributes & attribute::RAW != 0;
         // The key of a byte-level token is its piece already.
-        let settled = matches!(rendering.piece, Piece::ByteLevel) && builder.alphabet() == Alphabet::ByteLevel;
+        let settled =
+            matches!(rendering.piece, Piece::ByteLevel) && builder.alphabet() == Alphabet::ByteLevel;
         if settled && !raw && rewritten.is_none() || attributes & attribute::HOLE != 0 {
             continue;
         }
@@ -583,7 +687,7 @@ fn render(builder: &mut Builder, rendering: &Rendering, rewritten: &[(u32, Strin
                     None => out.extend_from_slice(text.as_bytes()),
                 }
             }
-            Piece::WordPiece { prefix, cleanup } => {
+            Piece::Continued { prefix, cleanup } => {
                 let text = String::from_utf8_lossy(&text);
                 let spaced = match text.strip_prefix(prefix.as_str()) {
                     Some(rest) => rest.to_owned(),
@@ -603,11 +707,35 @@ fn render(builder: &mut Builder, rendering: &Rendering, rewritten: &[(u32, Strin
     Ok(())
 }
 
+/// Whether what begins a text still begins it, to the library's mind, once it is normalized.
+fn keeps_start(normalizer: &Normalizer) -> bool {
+    match normalizer {
+        Normalizer::Nfc
+        | Normalizer::Nfd
+        | Normalizer::Nfkc
+        | Normalizer::Nfkd
+        | Normalizer::Lowercase
+        | Normalizer::Prepend(_) => true,
+        Normalizer::Replace { pattern, content } => pattern.chars().count() == 1 && !content.is_empty(),
+        _ => false,
+    }
+}
+
+/// Finds the tokens that stand for a byte each.
+fn byte_tokens(builder: &Builder, bytes: &mut [u32; 256]) {
+    for (byte, id) in bytes.iter_mut().enumerate() {
+        *id = builder.token(format!("<0x{byte:02X}>").as_bytes()).unwrap_or(NONE);
+    }
+}
+
 /// The byte that a token such as `<0x0A>` stands for, by the library's own test: it lets `<0x+A>` pass.
 fn byte_of(text: &str) -> Option<u8> {
     let digits = text.strip_prefix("<0x")?.strip_suffix('>')?;
     if digits.len() == 2 { u8::from_str_radix(digits, 16).ok() } else { None }
 }
+
+/// What a character that no token covers costs beyond the least likely token.
+const UNK_PENALTY: f64 = 10.0;
 
 const MODELS: &[&str] = &["BPE", "Unigram", "WordLevel", "WordPiece"];
 

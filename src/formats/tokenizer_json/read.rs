@@ -114,7 +114,8 @@ impl Entries {
 
     /// Texts of the tokens as the arena holds them; the seed below appends one.
     fn push<E: serde::de::Error>(&mut self, start: usize, id: u32) -> Result<(), E> {
-        let end = u32::try_from(self.arena.len()).map_err(|_| E::custom("expected at most 4 GiB of tokens"))?;
+        let end =
+            u32::try_from(self.arena.len()).map_err(|_| E::custom("expected at most 4 GiB of tokens"))?;
         self.items.push(Entry { start: start as u32, len: end - start as u32, id });
         Ok(())
     }
@@ -147,7 +148,8 @@ impl Merges {
     }
 
     fn push<E: serde::de::Error>(&mut self, middle: usize) -> Result<(), E> {
-        let end = u32::try_from(self.arena.len()).map_err(|_| E::custom("expected at most 4 GiB of merges"))?;
+        let end =
+            u32::try_from(self.arena.len()).map_err(|_| E::custom("expected at most 4 GiB of merges"))?;
         self.ends.push((middle as u32, end));
         Ok(())
     }
@@ -173,8 +175,12 @@ impl<'de> Deserialize<'de> for ModelSection {
                         "continuing_subword_prefix" => model.continuing_subword_prefix = map.next_value()?,
                         "end_of_word_suffix" => model.end_of_word_suffix = map.next_value()?,
                         "fuse_unk" => model.fuse_unk = map.next_value::<Option<_>>()?.unwrap_or_default(),
-                        "byte_fallback" => model.byte_fallback = map.next_value::<Option<_>>()?.unwrap_or_default(),
-                        "ignore_merges" => model.ignore_merges = map.next_value::<Option<_>>()?.unwrap_or_default(),
+                        "byte_fallback" => {
+                            model.byte_fallback = map.next_value::<Option<_>>()?.unwrap_or_default();
+                        }
+                        "ignore_merges" => {
+                            model.ignore_merges = map.next_value::<Option<_>>()?.unwrap_or_default();
+                        }
                         "max_input_chars_per_word" => model.max_input_chars_per_word = map.next_value()?,
                         "unk_id" => model.unk_id = map.next_value()?,
                         "vocab" => model.vocab = Some(map.next_value()?),
@@ -244,7 +250,8 @@ impl<'de> Visitor<'de> for Scored<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let entries = self.0;
         let start = entries.arena.len();
-        seq.next_element_seed(Append(&mut entries.arena))?.ok_or_else(|| A::Error::custom("expected a token, found none"))?;
+        seq.next_element_seed(Append(&mut entries.arena))?
+            .ok_or_else(|| A::Error::custom("expected a token, found none"))?;
         let score = seq.next_element()?.ok_or_else(|| A::Error::custom("expected a score, found none"))?;
         if seq.next_element::<IgnoredAny>()?.is_some() {
             return Err(A::Error::custom("expected a token and its score, found more"));

@@ -50,7 +50,13 @@ impl Decoder {
 
     /// Appends what `id` adds to the text; `None` when `id` names no token.
     #[inline]
-    pub(crate) fn push(&mut self, renderer: &Renderer, vocabulary: &Vocabulary, id: u32, out: &mut Vec<u8>) -> Option<()> {
+    pub(crate) fn push(
+        &mut self,
+        renderer: &Renderer,
+        vocabulary: &Vocabulary,
+        id: u32,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
         let piece = vocabulary.piece(id)?;
         let attributes = vocabulary.attributes(id);
         if !self.render && attributes & attribute::CONTROL != 0 {
@@ -72,7 +78,9 @@ impl Decoder {
         match &renderer.first {
             First::Piece => {}
             First::Text { cleanup: false } => self.emit(renderer, &text, out),
-            First::Text { cleanup: true } => self.emit(renderer, clean(&String::from_utf8_lossy(&text)).as_bytes(), out),
+            First::Text { cleanup: true } => {
+                self.emit(renderer, clean(&String::from_utf8_lossy(&text)).as_bytes(), out);
+            }
             First::Without(character) => {
                 let without = String::from_utf8_lossy(&text).replace(*character, "");
                 self.emit(renderer, without.as_bytes(), out);
@@ -131,5 +139,8 @@ pub(crate) fn clean(text: &str) -> String {
         (" 've", "'ve"),
         (" 're", "'re"),
     ];
-    RULES.iter().fold(text.to_owned(), |text, (from, to)| if text.contains(from) { text.replace(from, to) } else { text })
+    RULES.iter().fold(
+        text.to_owned(),
+        |text, (from, to)| if text.contains(from) { text.replace(from, to) } else { text },
+    )
 }

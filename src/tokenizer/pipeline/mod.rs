@@ -57,7 +57,13 @@ pub(crate) enum PreTokenizer {
         splits: Vec<Split>,
     },
     /// Spaces become `replacement`, which begins a word.
-    Metaspace { replacement: char, prepend: Prepend, split: bool },
+    Metaspace {
+        replacement: char,
+        prepend: Prepend,
+        split: bool,
+        /// White space is dropped first; what it parts is rewritten on its own.
+        words: bool,
+    },
     /// White space is dropped, each punctuation character is a word.
     Bert,
 }
@@ -69,6 +75,16 @@ pub(crate) enum Prepend {
     /// Where the text begins, not behind an added token.
     First,
     Never,
+}
+
+impl Prepend {
+    fn applies(self, begins: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::First => begins,
+            Self::Never => false,
+        }
+    }
 }
 
 /// How a word becomes ids.
@@ -95,6 +111,14 @@ pub(crate) enum Model {
         max_chars: u32,
         /// Bytes of the longest token.
         longest: u32,
+    },
+    /// Of all ways to cut a word into tokens, the one whose scores add up to the most.
+    Unigram {
+        unk: u32,
+        /// What a character costs that no token covers.
+        unk_score: f64,
+        /// What no token covers becomes its bytes, if each has a token.
+        byte_fallback: bool,
     },
 }
 
@@ -171,23 +195,27 @@ impl Encoder<'_> {
     }
 
     /// Text between two added tokens.
-    fn piece<S: Sink>(&self, text: &str, span: Range<usize>, work: &mut Work<'_, S>) -> Result<(), EncodeError> {
+    fn piece<S: Sink>(
+        &self,
+        text: &str,
+        span: Range<usize>,
+        work: &mut Work<'_, S>,
+    ) -> Result<(), EncodeError> {
         let alignment = Alignment::identity(span.start);
         let begins = span.start == 0;
-        let (text, alignment) = normalize::<S>(&self.recipe.normalizers, &text[span], alignment);
+        let (text, alignment) =
+            normalize::<S>(&self.recipe.normalizers, &self.vocabulary.charsmap, &text[span], alignment)?;
         if !self.recipe.added_normalized {
             return if text.is_empty() { Ok(()) } else { self.words(&text, 0, &alignment, begins, work) };
         }
-        added::cut(self.specials, self.vocabulary, &text, true, &mut |id, span| match id {
-            Some(id) => {
-                let span = if S::SPANS { work.original.original(alignment.original(span)) } else { 0..0 };
-                work.sink.push(id, span);
-                Ok(())
-            }
-            None => {
+        added::cut(self.specials, self.vocabulary, &text, true, &mut |id, span| {
+            let Some(id) = id else {
                 let begins = begins && span.start == 0;
-                self.words(&text[span.clone()], span.start, &alignment, begins, work)
-            }
+                return self.words(&text[span.clone()], span.start, &alignment, begins, work);
+            };
+            let span = if S::SPANS { work.original.original(alignment.original(span)) } else { 0..0 };
+            work.sink.push(id, span);
+            Ok(())
         })
     }
 
@@ -202,7 +230,10 @@ impl Encoder<'_> {
         work: &mut Work<'_, S>,
     ) -> Result<(), EncodeError> {
         match &self.recipe.pre_tokenizer {
-            PreTokenizer::None => self.word(text, At { alignment, base }, work),
+            PreTokenizer::None => {
+                self.word(text, At { alignment, base }, work);
+                Ok(())
+            }
             PreTokenizer::Splits { prefix_space, splits } => {
                 if *prefix_space && !text.starts_with(' ') {
                     let (text, alignment) = rewritten::<S>(text, base, alignment, Some(' '), None);
@@ -210,23 +241,33 @@ impl Encoder<'_> {
                 }
                 self.splits(splits, text, At { alignment, base }, work)
             }
-            &PreTokenizer::Metaspace { replacement, prepend, split } => {
-                let prepends = match prepend {
-                    Prepend::Always => true,
-                    Prepend::First => begins,
-                    Prepend::Never => false,
-                };
-                // What begins with a space begins with the replacement once that is in its place.
-                let prefix = Some(replacement).filter(|_| prepends && !text.starts_with([' ', replacement]));
-                let (text, alignment) = rewritten::<S>(text, base, alignment, prefix, Some(replacement));
-                if !split {
-                    return self.word(&text, At { alignment: &alignment, base: 0 }, work);
-                }
+            &PreTokenizer::Metaspace { replacement, prepend, split, words: false } => {
+                self.metaspace(
+                    text,
+                    At { alignment, base },
+                    replacement,
+                    prepend.applies(begins),
+                    split,
+                    work,
+                );
+                Ok(())
+            }
+            &PreTokenizer::Metaspace { replacement, prepend, split, words: true } => {
                 let mut start = 0;
-                let starts = text.match_indices(replacement).map(|(at, _)| at);
-                for at in starts.filter(|&at| at > 0).chain([text.len()]) {
-                    self.word(&text[start..at], At { alignment: &alignment, base: start }, work)?;
-                    start = at;
+                for part in text.split_inclusive(char::is_whitespace) {
+                    let word = part.trim_end_matches(char::is_whitespace);
+                    if !word.is_empty() {
+                        let prepends = prepend.applies(begins && start == 0);
+                        self.metaspace(
+                            word,
+                            At { alignment, base: base + start },
+                            replacement,
+                            prepends,
+                            split,
+                            work,
+                        );
+                    }
+                    start += part.len();
                 }
                 Ok(())
             }
@@ -236,19 +277,43 @@ impl Encoder<'_> {
                     let space = c.is_whitespace();
                     if space || is_bert_punctuation(c) {
                         if start < at {
-                            self.word(&text[start..at], At { alignment, base: base + start }, work)?;
+                            self.word(&text[start..at], At { alignment, base: base + start }, work);
                         }
                         start = at + c.len_utf8();
                         if !space {
-                            self.word(&text[at..start], At { alignment, base: base + at }, work)?;
+                            self.word(&text[at..start], At { alignment, base: base + at }, work);
                         }
                     }
                 }
                 if start < text.len() {
-                    self.word(&text[start..], At { alignment, base: base + start }, work)?;
+                    self.word(&text[start..], At { alignment, base: base + start }, work);
                 }
                 Ok(())
             }
+        }
+    }
+
+    fn metaspace<S: Sink>(
+        &self,
+        text: &str,
+        at: At<'_>,
+        replacement: char,
+        prepends: bool,
+        split: bool,
+        work: &mut Work<'_, S>,
+    ) {
+        // What begins with a space begins with the replacement once that is in its place.
+        let prefix = Some(replacement).filter(|_| prepends && !text.starts_with([' ', replacement]));
+        let (text, alignment) = rewritten::<S>(text, at.base, at.alignment, prefix, Some(replacement));
+        if !split {
+            self.word(&text, At { alignment: &alignment, base: 0 }, work);
+            return;
+        }
+        let mut start = 0;
+        let starts = text.match_indices(replacement).map(|(at, _)| at);
+        for at in starts.filter(|&at| at > 0).chain([text.len()]) {
+            self.word(&text[start..at], At { alignment: &alignment, base: start }, work);
+            start = at;
         }
     }
 
@@ -259,26 +324,23 @@ impl Encoder<'_> {
         at: At<'_>,
         work: &mut Work<'_, S>,
     ) -> Result<(), EncodeError> {
-        let mut result = Ok(());
         let mut each = |word: Range<usize>| {
-            if result.is_ok() {
-                let at = At { base: at.base + word.start, ..at };
-                result = self.word(&text[word], at, work);
-            }
+            let at = At { base: at.base + word.start, ..at };
+            self.word(&text[word], at, work);
         };
         match splits {
             [split] => split.split(text.as_bytes(), &mut each)?,
             _ => cascade(splits, text.as_bytes(), 0..text.len(), &mut each)?,
         }
-        result
+        Ok(())
     }
 
     #[inline]
-    fn word<S: Sink>(&self, word: &str, at: At<'_>, work: &mut Work<'_, S>) -> Result<(), EncodeError> {
+    fn word<S: Sink>(&self, word: &str, at: At<'_>, work: &mut Work<'_, S>) {
         let word = word.as_bytes();
         match &self.recipe.model {
             &Model::Bytes { ignore_merges } => {
-                self.remembered(word, at, work, |word, out| self.bytes(word, ignore_merges, out));
+                Self::remembered(word, at, work, |word, out| self.bytes(word, ignore_merges, out));
             }
             &Model::Characters { ignore_merges, unknown, cuts } => {
                 if let Some(id) = ignore_merges.then(|| self.vocabulary.token(word)).flatten() {
@@ -286,25 +348,30 @@ impl Encoder<'_> {
                 } else if cuts {
                     self.cuts(word, |part| {
                         let at = At { base: at.base + part.start, ..at };
-                        self.remembered(&word[part], at, work, |word, out| self.characters(word, unknown, out));
+                        Self::remembered(&word[part], at, work, |word, out| {
+                            self.characters(word, unknown, out);
+                        });
                     });
                 } else {
-                    self.remembered(word, at, work, |word, out| self.characters(word, unknown, out));
+                    Self::remembered(word, at, work, |word, out| self.characters(word, unknown, out));
                 }
             }
+            &Model::Unigram { unk, unk_score, byte_fallback } => {
+                Self::remembered(word, at, work, |word, out| {
+                    self.best(word, unk, unk_score, byte_fallback, out);
+                });
+            }
             Model::WordPiece { unk, prefix, max_chars, longest } => {
-                self.remembered(word, at, work, |word, out| {
+                Self::remembered(word, at, work, |word, out| {
                     self.pieces(word, *unk, prefix.as_bytes(), *max_chars as usize, *longest as usize, out);
                 });
             }
         }
-        Ok(())
     }
 
     /// Takes the ids of a word from memory, or computes and remembers them.
     #[inline]
     fn remembered<S: Sink>(
-        &self,
         word: &[u8],
         at: At<'_>,
         work: &mut Work<'_, S>,
@@ -316,7 +383,10 @@ impl Encoder<'_> {
             return;
         }
         work.local.ids.clear();
-        compute(word, &mut Out { sink: &mut *work.sink, original: work.original, at, local: &mut *work.local });
+        compute(
+            word,
+            &mut Out { sink: &mut *work.sink, original: work.original, at, local: &mut *work.local },
+        );
         if let Some(place) = place {
             work.local.memo.remember(place, &work.local.ids);
         }
@@ -350,12 +420,12 @@ impl Encoder<'_> {
             let token = self.vocabulary.token(&word[i..i + len]);
             match (token, unknown) {
                 (Some(id), _) => scratch.push(id, i),
-                (None, Unknown::Each(unk)) => scratch.push(unk, i),
                 (None, Unknown::Fused(_)) if fusing => {}
-                (None, Unknown::Fused(unk)) => scratch.push(unk, i),
+                (None, Unknown::Each(unk) | Unknown::Fused(unk)) => scratch.push(unk, i),
                 (None, Unknown::Bytes) => {
                     for (j, &byte) in word.iter().enumerate().skip(i).take(len) {
-                        scratch.push(self.vocabulary.bytes.get(usize::from(byte)).copied().unwrap_or(NONE), j);
+                        scratch
+                            .push(self.vocabulary.bytes.get(usize::from(byte)).copied().unwrap_or(NONE), j);
                     }
                 }
             }
@@ -367,6 +437,62 @@ impl Encoder<'_> {
             ids.push(id);
             sink.push(id, if S::SPANS { original.original(at.span::<S>(span)) } else { 0..0 });
         });
+    }
+
+    fn best<S: Sink>(
+        &self,
+        word: &[u8],
+        unk: u32,
+        unk_score: f64,
+        byte_fallback: bool,
+        out: &mut Out<'_, '_, S>,
+    ) {
+        let mut lattice = std::mem::take(&mut out.local.lattice);
+        let score = |id: u32, _| Some(f64::from(self.vocabulary.score(id)));
+        lattice.solve(word, &self.vocabulary.trie, 0.0, score, (unk, unk_score));
+        let mut unknown: Option<Range<usize>> = None;
+        for piece in lattice.path() {
+            let span = piece.start as usize..piece.end as usize;
+            if piece.id == unk {
+                unknown = Some(unknown.map_or(span.start, |before| before.start)..span.end);
+                continue;
+            }
+            if let Some(span) = unknown.take() {
+                self.unknown(word, span, unk, byte_fallback, out);
+            }
+            out.push(piece.id, span);
+        }
+        if let Some(span) = unknown {
+            self.unknown(word, span, unk, byte_fallback, out);
+        }
+        if word.len() > MOST_KEPT {
+            lattice.shrink_to(MOST_KEPT);
+        }
+        out.local.lattice = lattice;
+    }
+
+    /// A run of what no token covers; as a whole it may be a token all the same, one that was too unlikely.
+    fn unknown<S: Sink>(
+        &self,
+        word: &[u8],
+        span: Range<usize>,
+        unk: u32,
+        byte_fallback: bool,
+        out: &mut Out<'_, '_, S>,
+    ) {
+        let text = &word[span.clone()];
+        if let Some(id) = self.vocabulary.token(text) {
+            return out.push(id, span);
+        }
+        let token =
+            |&byte: &u8| self.vocabulary.bytes.get(usize::from(byte)).copied().filter(|&id| id != NONE);
+        if byte_fallback && text.iter().all(|byte| token(byte).is_some()) {
+            for id in text.iter().filter_map(token) {
+                out.push(id, span.clone());
+            }
+            return;
+        }
+        out.push(unk, span);
     }
 
     fn pieces<S: Sink>(
@@ -558,6 +684,8 @@ fn is_normalized(vocabulary: &Vocabulary, id: u32) -> bool {
     vocabulary.attributes(id) & attribute::NORMALIZED != 0
 }
 
+/// So many bytes of a word a thread keeps room for.
+const MOST_KEPT: usize = 1 << 16;
+
 /// `▁`, which stands for a space in SentencePiece vocabularies.
 const SPACE: &[u8] = "\u{2581}".as_bytes();
-

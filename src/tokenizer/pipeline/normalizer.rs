@@ -1,13 +1,18 @@
 //! The normalizers of `tokenizers`, with its tables: Unicode 9 for the normalisation forms, std's for case and white space.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use unicode_categories::UnicodeCategories as _;
 use unicode_normalization_alignments as forms;
 use unicode_normalization_alignments::{IsNormalized, UnicodeNormalization as _};
 
+use unicode_segmentation::UnicodeSegmentation as _;
+
 use crate::tokenizer::sink::{Alignment, Sink};
+use crate::tokenizer::{EncodeError, MOST_BYTES};
+use crate::vocabulary::Charsmap;
 
 /// One rewriting of text.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -26,9 +31,19 @@ pub(crate) enum Normalizer {
         pattern: String,
         content: String,
     },
+    /// Puts a text in place of two spaces or more.
+    SpaceRuns(String),
     /// Drops white space at the ends.
-    Strip { left: bool, right: bool },
+    Strip {
+        left: bool,
+        right: bool,
+    },
     Bert(Bert),
+    /// Replaces by the vocabulary's charsmap.
+    Precompiled {
+        /// [`Charsmap::plain_ascii`].
+        plain: [u64; 2],
+    },
 }
 
 /// `BertNormalizer`.
@@ -46,25 +61,31 @@ pub(crate) struct Bert {
 /// `text` after all `normalizers`, and where its bytes come from, given where those of `text` do.
 pub(super) fn normalize<'t, S: Sink>(
     normalizers: &[Normalizer],
+    charsmap: &Charsmap,
     text: &'t str,
     mut alignment: Alignment,
-) -> (Cow<'t, str>, Alignment) {
+) -> Result<(Cow<'t, str>, Alignment), EncodeError> {
     let mut current = Cow::Borrowed(text);
     for normalizer in normalizers {
         let mut origin = S::SPANS.then(Vec::new);
-        let Some(next) = normalizer.apply(&current, origin.as_mut()) else { continue };
+        let Some(next) = normalizer.apply(&current, charsmap, origin.as_mut())? else { continue };
         if let Some(origin) = origin {
             alignment = alignment.then(origin, current.len());
         }
         current = Cow::Owned(next);
     }
-    (current, alignment)
+    Ok((current, alignment))
 }
 
 impl Normalizer {
     /// The rewritten text, `None` if nothing changes. `origin` receives for each byte the byte that it comes from.
-    pub(crate) fn apply(&self, text: &str, origin: Option<&mut Vec<u32>>) -> Option<String> {
-        match self {
+    pub(crate) fn apply(
+        &self,
+        text: &str,
+        charsmap: &Charsmap,
+        origin: Option<&mut Vec<u32>>,
+    ) -> Result<Option<String>, EncodeError> {
+        Ok(match self {
             Self::Nfc if is_normal(text, forms::is_nfc_quick) => None,
             Self::Nfc => Some(transform(text, text.nfc(), origin)),
             Self::Nfd if is_normal(text, forms::is_nfd_quick) => None,
@@ -75,32 +96,28 @@ impl Normalizer {
             Self::Nfkd => Some(transform(text, text.nfkd(), origin)),
             Self::Lowercase => Some(each(text, origin, |c, out| out.extend(c.to_lowercase()))),
             Self::StripAccents if text.is_ascii() => None,
-            Self::StripAccents => {
-                Some(each(text, origin, |c, out| out.extend(Some(c).filter(|&c| !forms::char::is_combining_mark(c)))))
-            }
-            Self::Prepend(_) if text.is_empty() => None,
-            Self::Prepend(prefix) => {
+            Self::StripAccents => Some(each(text, origin, |c, out| {
+                out.extend(Some(c).filter(|&c| !forms::char::is_combining_mark(c)));
+            })),
+            Self::Prepend(prefix) => (!text.is_empty()).then(|| {
                 if let Some(origin) = origin {
                     origin.resize(prefix.len(), 0);
                     Extend::extend(origin, 0..text.len() as u32);
                 }
-                Some([prefix.as_str(), text].concat())
+                [prefix.as_str(), text].concat()
+            }),
+            Self::Replace { pattern, content } => {
+                let found =
+                    memchr::memmem::find_iter(text.as_bytes(), pattern).map(|at| at..at + pattern.len());
+                replace(text, found, content, origin)
             }
-            Self::Replace { pattern, content } => replace(text, pattern, content, origin),
-            Self::Strip { left, right } => {
-                let kept = if *left { text.trim_start() } else { text };
-                let start = text.len() - kept.len();
-                let kept = if *right { kept.trim_end() } else { kept };
-                if kept.len() == text.len() {
-                    return None;
-                }
-                if let Some(origin) = origin {
-                    Extend::extend(origin, start as u32..(start + kept.len()) as u32);
-                }
-                Some(kept.to_owned())
+            Self::SpaceRuns(content) => {
+                replace(text, SpaceRuns { text: text.as_bytes(), at: 0 }, content, origin)
             }
+            Self::Strip { left, right } => strip(text, *left, *right, origin),
             Self::Bert(bert) => Some(bert.apply(text, origin)),
-        }
+            Self::Precompiled { plain } => precompiled(text, charsmap, *plain, origin)?,
+        })
     }
 }
 
@@ -141,13 +158,22 @@ impl Bert {
         let mut step = |step: &dyn Fn(&str, &mut Vec<u32>) -> String| {
             let mut from = Vec::new();
             let next = step(&current, &mut from);
-            *origin = from.iter().map(|&at| origin.get(at as usize).copied().unwrap_or(text.len() as u32)).collect();
+            *origin = from
+                .iter()
+                .map(|&at| origin.get(at as usize).copied().unwrap_or(text.len() as u32))
+                .collect();
             current = next;
         };
-        step(&|text, origin| each(text, Some(origin), |c, out| out.extend(self.clean(c).into_iter().flat_map(|c| self.space(c)))));
+        step(&|text, origin| {
+            each(text, Some(origin), |c, out| {
+                out.extend(self.clean(c).into_iter().flat_map(|c| self.space(c)));
+            })
+        });
         if self.strip_accents {
             step(&|text, origin| transform(text, text.nfd(), Some(origin)));
-            step(&|text, origin| each(text, Some(origin), |c, out| out.extend(Some(c).filter(|c| !c.is_mark_nonspacing()))));
+            step(&|text, origin| {
+                each(text, Some(origin), |c, out| out.extend(Some(c).filter(|c| !c.is_mark_nonspacing())))
+            });
         }
         if self.lowercase {
             step(&|text, origin| each(text, Some(origin), |c, out| out.extend(c.to_lowercase())));
@@ -211,7 +237,11 @@ fn each(text: &str, origin: Option<&mut Vec<u32>>, rewrite: impl Fn(char, &mut S
 
 /// Collects characters that each come with how many of `text` they stand for: more than none is said by numbers below 1 (0 for one, −1
 /// for two …), none by 1.
-fn transform(text: &str, characters: impl Iterator<Item = (char, isize)>, origin: Option<&mut Vec<u32>>) -> String {
+fn transform(
+    text: &str,
+    characters: impl Iterator<Item = (char, isize)>,
+    origin: Option<&mut Vec<u32>>,
+) -> String {
     let mut out = String::with_capacity(text.len());
     let Some(origin) = origin else {
         out.extend(characters.map(|(c, _)| c));
@@ -232,23 +262,115 @@ fn transform(text: &str, characters: impl Iterator<Item = (char, isize)>, origin
     out
 }
 
-fn replace(text: &str, pattern: &str, content: &str, mut origin: Option<&mut Vec<u32>>) -> Option<String> {
-    let mut found = memchr::memmem::find_iter(text.as_bytes(), pattern).peekable();
+fn replace(
+    text: &str,
+    found: impl Iterator<Item = Range<usize>>,
+    content: &str,
+    mut origin: Option<&mut Vec<u32>>,
+) -> Option<String> {
+    let mut found = found.peekable();
     found.peek()?;
     let mut out = String::with_capacity(text.len() + text.len() / 2);
     let mut start = 0;
-    for at in found.chain([text.len()]) {
-        out.push_str(&text[start..at]);
+    for range in found.chain(std::iter::once(text.len()..text.len())) {
+        out.push_str(&text[start..range.start]);
         if let Some(origin) = origin.as_deref_mut() {
-            Extend::extend(origin, start as u32..at as u32);
+            Extend::extend(origin, start as u32..range.start as u32);
         }
-        if at < text.len() {
+        if !range.is_empty() {
             out.push_str(content);
+            if let Some(origin) = origin.as_deref_mut() {
+                origin.resize(out.len(), range.start as u32);
+            }
+        }
+        start = range.end;
+    }
+    Some(out)
+}
+
+/// Runs of two spaces or more.
+struct SpaceRuns<'t> {
+    text: &'t [u8],
+    at: usize,
+}
+
+impl Iterator for SpaceRuns<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        let start = self.at + memchr::memmem::find(&self.text[self.at..], b"  ")?;
+        let len = self.text[start..].iter().take_while(|&&byte| byte == b' ').count();
+        self.at = start + len;
+        Some(start..self.at)
+    }
+}
+
+fn strip(text: &str, left: bool, right: bool, origin: Option<&mut Vec<u32>>) -> Option<String> {
+    let kept = if left { text.trim_start() } else { text };
+    let start = text.len() - kept.len();
+    let kept = if right { kept.trim_end() } else { kept };
+    if kept.len() == text.len() {
+        return None;
+    }
+    if let Some(origin) = origin {
+        Extend::extend(origin, start as u32..(start + kept.len()) as u32);
+    }
+    Some(kept.to_owned())
+}
+
+/// The charsmap as `tokenizers` reads it, which is not as SentencePiece does: by grapheme cluster. One of fewer than six bytes that begins
+/// with a sequence of the map is replaced as a whole, by what stands for the shortest such sequence; else each of its characters is
+/// looked up on its own.
+fn precompiled(
+    text: &str,
+    charsmap: &Charsmap,
+    plain: [u64; 2],
+    mut origin: Option<&mut Vec<u32>>,
+) -> Result<Option<String>, EncodeError> {
+    let is_plain = |byte: u8| byte < 0x80 && plain[usize::from(byte >> 6)] >> (byte & 63) & 1 != 0;
+    if text.bytes().all(is_plain) {
+        return Ok(None);
+    }
+    let mut out = String::with_capacity(text.len() + text.len() / 8);
+    let mut at = 0;
+    while at < text.len() {
+        let rest = &text[at..];
+        let mut run = rest.bytes().position(|byte| !is_plain(byte)).unwrap_or(rest.len());
+        // What follows may belong to one cluster with the last character.
+        if rest.as_bytes().get(run).is_some_and(|&next| next >= 0x80) {
+            run = run.saturating_sub(1);
+        }
+        if run > 0 {
+            out.push_str(&rest[..run]);
+            if let Some(origin) = origin.as_deref_mut() {
+                Extend::extend(origin, at as u32..(at + run) as u32);
+            }
+            at += run;
+            continue;
+        }
+        let cluster = rest.graphemes(true).next().unwrap_or(rest);
+        let whole = if cluster.len() < 6 { charsmap.shortest(cluster.as_bytes())? } else { None };
+        if let Some((_, replacement)) = whole {
+            out.push_str(&String::from_utf8_lossy(replacement));
             if let Some(origin) = origin.as_deref_mut() {
                 origin.resize(out.len(), at as u32);
             }
+        } else {
+            for (i, c) in cluster.char_indices() {
+                match charsmap.shortest(&cluster.as_bytes()[i..i + c.len_utf8()])? {
+                    Some((_, replacement)) => out.push_str(&String::from_utf8_lossy(replacement)),
+                    None => out.push(c),
+                }
+                if let Some(origin) = origin.as_deref_mut() {
+                    origin.resize(out.len(), (at + i) as u32);
+                }
+            }
         }
-        start = at + pattern.len();
+        at += cluster.len();
+        // A map may make much out of little; places are kept in 32 bits.
+        if out.len() > MOST_BYTES {
+            return Err(EncodeError::TooLong { bytes: out.len() });
+        }
     }
-    Some(out)
+    Ok(Some(out))
 }

@@ -29,12 +29,21 @@ impl Wrapped {
         Self { inner: Arc::new(inner), reason, frame, renderer }
     }
 
-    pub(crate) fn encode<S: Sink>(&self, text: &[u8], special: Special, sink: &mut S) -> Result<(), EncodeError> {
+    pub(crate) fn encode<S: Sink>(
+        &self,
+        text: &[u8],
+        special: Special,
+        sink: &mut S,
+    ) -> Result<(), EncodeError> {
         let (valid, original) = repair::<S>(text);
         let adds = special.adds();
         let adds_itself = adds && self.frame.is_none();
         let encoding = guarded(|| {
-            if S::SPANS { self.inner.encode(&*valid, adds_itself) } else { self.inner.encode_fast(&*valid, adds_itself) }
+            if S::SPANS {
+                self.inner.encode(&*valid, adds_itself)
+            } else {
+                self.inner.encode_fast(&*valid, adds_itself)
+            }
         })
         .map_err(|source| EncodeError::Crate { source })?;
         if let Some(frame) = self.frame.as_ref().filter(|_| adds) {
@@ -58,10 +67,12 @@ impl Wrapped {
         if ids.is_empty() {
             return Ok(String::new());
         }
-        guarded(|| self.inner.decode(ids, special == SpecialText::Skip)).map_err(|source| DecodeError::Crate { source })
+        guarded(|| self.inner.decode(ids, special == SpecialText::Skip))
+            .map_err(|source| DecodeError::Crate { source })
     }
 
     /// The inner tokenizer, to look at.
+    #[cfg(test)]
     pub(crate) fn get(&self) -> &tokenizers::Tokenizer {
         &self.inner
     }
@@ -86,4 +97,3 @@ pub(crate) fn guarded<T>(
         }
     }
 }
-
