@@ -303,6 +303,7 @@ enum Sum {
 }
 
 impl<S: Sink> Cutter<'_, S> {
+    #[expect(clippy::cast_precision_loss, reason = "lengths stay below 2³², far from where f64 loses units")]
     fn word(&mut self, range: Range<usize>) {
         let Unigram { largest, exact_below, .. } = *self.unigram;
         let word = &self.text[range.clone()];
@@ -322,6 +323,10 @@ impl<S: Sink> Cutter<'_, S> {
     }
 
     /// A word for itself, by the memo if it is short. Gives an upper bound of its sum's absolute value.
+    #[expect(
+        clippy::cast_sign_loss,
+        reason = "an absolute value; one too large for 32 bits saturates and is not remembered"
+    )]
     #[inline]
     fn remembered(&mut self, word: &[u8]) -> f64 {
         // Of a leading `▁` the last byte is enough: no character begins with it.
@@ -547,11 +552,11 @@ fn exact_below(scores: impl Iterator<Item = f32>) -> f64 {
             return 0.0;
         }
         let bits = score.to_bits() & 0x7FFF_FFFF;
-        let (exponent, fraction) = ((bits >> 23) as i32, bits & 0x7F_FFFF);
+        let (exponent, fraction) = ((bits >> 23).cast_signed(), bits & 0x7F_FFFF);
         let (exponent, fraction) =
             if exponent == 0 { (1, fraction) } else { (exponent, fraction | 0x80_0000) };
         if fraction != 0 {
-            smallest = smallest.min(exponent - 150 + fraction.trailing_zeros() as i32);
+            smallest = smallest.min(exponent - 150 + fraction.trailing_zeros().cast_signed());
         }
     }
     if smallest == i32::MAX { f64::INFINITY } else { f64::from(smallest + 53).exp2() }

@@ -62,7 +62,7 @@ pub(crate) struct Scratch {
 impl WordPiece {
     /// One fragment, that begins at byte `base` of the text.
     pub(crate) fn encode<S: Sink>(
-        &self,
+        self,
         vocabulary: &Vocabulary,
         text: &[u8],
         base: usize,
@@ -107,7 +107,7 @@ impl WordPiece {
 const KEPT: usize = 1 << 16;
 
 struct Words<'a, S> {
-    wordpiece: &'a WordPiece,
+    wordpiece: WordPiece,
     vocabulary: &'a Vocabulary,
     local: &'a mut Local,
     sink: &'a mut S,
@@ -141,7 +141,7 @@ impl<S: Sink> Words<'_, S> {
     }
 
     fn character(&mut self, character: u32, place: Range<usize>) {
-        let WordPiece { lowercase, strip_accents, .. } = *self.wordpiece;
+        let WordPiece { lowercase, strip_accents, .. } = self.wordpiece;
         let character = if strip_accents { unicode::nfd_first(character) } else { character };
         if unicode::is_whitespace(character) {
             return self.end();

@@ -290,16 +290,15 @@ impl Slots {
             let mut open = self.open.iter().rev();
             open.find_map(|&block| Some((block, self.blocks[block as usize].base(labels)?)))
         };
-        let (block, offset) = match found {
-            Some(found) => found,
-            None => {
-                if self.nodes.len() >= MOST_SLOTS {
-                    return Err(VocabularyError::TooLarge);
-                }
-                let block = self.open_block();
-                // In an empty block every base will do.
-                (block, self.blocks[block as usize].base(labels).unwrap_or_default())
+        let (block, offset) = if let Some(found) = found {
+            found
+        } else {
+            if self.nodes.len() >= MOST_SLOTS {
+                return Err(VocabularyError::TooLarge);
             }
+            let block = self.open_block();
+            // In an empty block every base will do.
+            (block, self.blocks[block as usize].base(labels).unwrap_or_default())
         };
         let map = &mut self.blocks[block as usize];
         map.unused[usize::from(offset >> 6)] &= !(1 << (offset & 63));
