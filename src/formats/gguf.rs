@@ -376,7 +376,7 @@ impl Tokens {
         let mut types = types.into_iter().flatten();
         let mut builder =
             Builder::new(kind.alphabet(), len, bytes.saturating_sub(8 * len)).map_err(vocabulary_error)?;
-        let mut push_all = || {
+        let push_all = || {
             for (id, text) in texts.enumerate() {
                 let attributes = match types.next() {
                     None | Some(1) => attribute::NORMAL,

@@ -14,7 +14,7 @@ pub(crate) fn encode<S: Sink>(trie: &Trie, unknown: u32, text: &[u8], base: usiz
     let walker = trie.walker();
     let mut at = 0;
     while at < text.len() {
-        let (len, id) = walker.longest(walker.root(), &text[at..]).unwrap_or((1, unknown));
+        let (len, id) = walker.longest(&text[at..]).unwrap_or((1, unknown));
         sink.push(id, base + at..base + at + len);
         at += len;
     }
@@ -27,7 +27,7 @@ pub(crate) fn encode_all<S: Sink>(trie: &Trie, text: &[u8], sink: &mut S) -> Res
     let walker = trie.walker();
     let mut at = 0;
     while at < text.len() {
-        let longest = walker.longest(walker.root(), &text[at..]);
+        let longest = walker.longest(&text[at..]);
         let (len, id) = longest.ok_or(EncodeError::NoByteToken { byte: text[at], offset: at })?;
         sink.push(id, at..at + len);
         at += len;

@@ -160,7 +160,9 @@ fn characters(text: &[u8]) -> Vec<u32> {
 
 fn utf8(characters: &[u32]) -> Vec<u8> {
     let mut out = Vec::new();
-    characters.iter().for_each(|&character| unicode::encode(character, &mut out));
+    for &character in characters {
+        unicode::encode(character, &mut out);
+    }
     out
 }
 
@@ -201,16 +203,14 @@ fn wordpiece(tokens: &[Token], lowercase: bool, strip_accents: bool, text: &[u8]
         let before = ids.len();
         let mut at = 0;
         while at < word.len() {
-            match (at + 1..=word.len()).rev().find_map(|end| Some((end, *by_text.get(&word[at..end])?))) {
-                Some((end, id)) => {
-                    ids.push(id);
-                    at = end;
-                }
-                None => {
-                    ids.truncate(before);
-                    ids.push(0);
-                    break;
-                }
+            let mut ends = (at + 1..=word.len()).rev();
+            if let Some((end, id)) = ends.find_map(|end| Some((end, *by_text.get(&word[at..end])?))) {
+                ids.push(id);
+                at = end;
+            } else {
+                ids.truncate(before);
+                ids.push(0);
+                break;
             }
         }
     }
@@ -295,7 +295,12 @@ fn normalized(tokens: &[Token], rules: Rules, text: &[u8]) -> Vec<u8> {
             }
         };
         for &byte in replacement {
-            if byte != b' ' {
+            if byte == b' ' {
+                in_word = false;
+                if !rules.collapse {
+                    out.extend_from_slice(SPACE);
+                }
+            } else {
                 if !in_word {
                     in_word = true;
                     if rules.prefix && !prefixed || rules.collapse {
@@ -304,11 +309,6 @@ fn normalized(tokens: &[Token], rules: Rules, text: &[u8]) -> Vec<u8> {
                     }
                 }
                 out.push(byte);
-            } else {
-                in_word = false;
-                if !rules.collapse {
-                    out.extend_from_slice(SPACE);
-                }
             }
         }
         at += len;
@@ -362,15 +362,12 @@ fn plamo(tokens: &[Token], text: &[u32]) -> Vec<u32> {
     let mut ids = Vec::new();
     let mut at = 0;
     while at < text.len() {
-        match ways[at].1 {
-            Some((id, len)) => {
-                ids.push(id);
-                at += len;
-            }
-            None => {
-                ids.extend(utf8(&text[at..=at]).iter().map(|&byte| u32::from(byte) + 1));
-                at += 1;
-            }
+        if let Some((id, len)) = ways[at].1 {
+            ids.push(id);
+            at += len;
+        } else {
+            ids.extend(utf8(&text[at..=at]).iter().map(|&byte| u32::from(byte) + 1));
+            at += 1;
         }
     }
     ids
@@ -473,7 +470,7 @@ const OOV: u32 = 3;
 fn group(text: &str) -> u32 {
     // A token for every second group of six, and for no shorter one but those of A and C.
     let sum: u32 = text.bytes().map(u32::from).sum();
-    if sum % 2 == 0 || text.ends_with('N') && text.contains(['G', 'T']) { OOV } else { 100 + sum }
+    if sum.is_multiple_of(2) || text.ends_with('N') && text.contains(['G', 'T']) { OOV } else { 100 + sum }
 }
 
 fn sequence(text: &str, begin: bool, end: bool, out: &mut Vec<Dna>) {
@@ -508,9 +505,7 @@ fn dna(text: &str, auto_tags: bool, out: &mut Vec<Dna>) {
 
 fn untagged(text: &str, out: &mut Vec<Dna>) {
     let mut rest = String::new();
-    let mut runs =
-        text.split_inclusive(|c: char| !"ACGTRYSWKMBDHVN".contains(c.to_ascii_uppercase())).peekable();
-    while let Some(run) = runs.next() {
+    for run in text.split_inclusive(|c: char| !"ACGTRYSWKMBDHVN".contains(c.to_ascii_uppercase())) {
         let letters = run.trim_end_matches(|c: char| !"ACGTRYSWKMBDHVN".contains(c.to_ascii_uppercase()));
         let ambiguous = letters.chars().filter(|c| !"ACGT".contains(c.to_ascii_uppercase())).count();
         if ambiguous == 0 && letters.len() >= 6 || letters.len() >= 12 && 5 * ambiguous <= letters.len() {

@@ -423,17 +423,14 @@ impl<S: Sink> Out<'_, S> {
 
 /// A number that scores are added up in: `f64` in llama.cpp and `tokenizers`, `f32` in SentencePiece.
 pub(crate) trait Real: Copy + PartialOrd + Add<Output = Self> {
-    const ZERO: Self;
     const LOWEST: Self;
 }
 
 impl Real for f32 {
-    const ZERO: Self = 0.0;
     const LOWEST: Self = f32::MIN;
 }
 
 impl Real for f64 {
-    const ZERO: Self = 0.0;
     const LOWEST: Self = f64::MIN;
 }
 

@@ -1,7 +1,7 @@
 //! WordPiece: words cut from the left into the longest pieces, or unknown as a whole.
 //!
-//! [`greedy`] is the algorithm, for every source. The rest is llama.cpp's `bert` session (`llm_tokenizer_wpm_session`), which
-//! marks the first piece of a word by `▁` instead of all others by `##`, and classes characters in its own way.
+//! This is llama.cpp's `bert` session (`llm_tokenizer_wpm_session`), which marks the first piece of a word by `▁` instead of all
+//! others by `##`, and classes characters in its own way.
 
 use std::ops::Range;
 
@@ -12,27 +12,19 @@ use super::llama::SPACE;
 use super::memo::Memo;
 use super::sink::{Origins, Sink};
 use crate::unicode::{self, Category};
-use crate::vocabulary::{Node, Vocabulary, Walker};
+use crate::vocabulary::{Vocabulary, Walker};
 
-/// Cuts `word` into pieces: the longest that begins at `first`, then always the longest that begins at `rest` (two nodes of the
-/// trie). Gives `false` when no piece fits, and what it passed to `each` up to there is void.
+/// Cuts `word` into pieces, always the longest that the rest begins with. Gives `false` when no piece fits, and what it passed to
+/// `each` up to there is void.
 ///
 /// `O(n × longest piece)` in bytes.
 #[inline]
-pub(crate) fn greedy(
-    walker: Walker<'_>,
-    first: Node,
-    rest: Node,
-    word: &[u8],
-    mut each: impl FnMut(u32, Range<usize>),
-) -> bool {
-    let mut node = first;
+fn greedy(walker: Walker<'_>, word: &[u8], mut each: impl FnMut(u32, Range<usize>)) -> bool {
     let mut at = 0;
     while at < word.len() {
-        let Some((len, id)) = walker.longest(node, &word[at..]) else { return false };
+        let Some((len, id)) = walker.longest(&word[at..]) else { return false };
         each(id, at..at + len);
         at += len;
-        node = rest;
     }
     true
 }
@@ -186,9 +178,7 @@ impl<S: Sink> Words<'_, S> {
         }
         ids.clear();
         ends.clear();
-        let walker = self.vocabulary.trie.walker();
-        let root = walker.root();
-        let whole = greedy(walker, root, root, word, |id, range| {
+        let whole = greedy(self.vocabulary.trie.walker(), word, |id, range| {
             ids.push(id);
             ends.push(range.end as u32);
         });

@@ -169,18 +169,18 @@ pub(crate) mod tests {
         let unit = |base: u32, label: u8| base << 10 | u32::from(label);
         let value = |offset: u32| 1 << 31 | offset;
         let mut units = vec![0u32; 1024];
-        units[0] = unit(256, 0);
-        units[256 ^ 0x61] = unit(512 ^ 256 ^ 0x61, b'a') | LEAF;
-        units[512] = value(0);
-        units[512 ^ 0x62] = unit(768 ^ 512 ^ 0x62, b'b') | LEAF;
-        units[768] = value(1);
-        units[256 ^ 0xC3] = unit(513 ^ 256 ^ 0xC3, 0xC3);
-        units[513 ^ 0xA9] = unit(769 ^ 513 ^ 0xA9, 0xA9) | LEAF;
-        units[769] = value(3);
-        units[256 ^ 0x65] = unit(514 ^ 256 ^ 0x65, b'e');
-        units[514 ^ 0xCC] = unit(516 ^ 514 ^ 0xCC, 0xCC);
-        units[516 ^ 0x81] = unit(770 ^ 516 ^ 0x81, 0x81) | LEAF;
-        units[770] = value(6);
+        units[0] = unit(0x100, 0);
+        units[0x100 ^ 0x61] = unit(0x200 ^ 0x100 ^ 0x61, b'a') | LEAF;
+        units[0x200] = value(0);
+        units[0x200 ^ 0x62] = unit(0x300 ^ 0x200 ^ 0x62, b'b') | LEAF;
+        units[0x300] = value(1);
+        units[0x100 ^ 0xC3] = unit(0x201 ^ 0x100 ^ 0xC3, 0xC3);
+        units[0x201 ^ 0xA9] = unit(0x301 ^ 0x201 ^ 0xA9, 0xA9) | LEAF;
+        units[0x301] = value(3);
+        units[0x100 ^ 0x65] = unit(0x202 ^ 0x100 ^ 0x65, b'e');
+        units[0x202 ^ 0xCC] = unit(0x204 ^ 0x202 ^ 0xCC, 0xCC);
+        units[0x204 ^ 0x81] = unit(0x302 ^ 0x204 ^ 0x81, 0x81) | LEAF;
+        units[0x302] = value(6);
         let mut bytes = 4096u32.to_le_bytes().to_vec();
         bytes.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
         bytes.extend(b"x\0\0e \0E\0");
@@ -223,7 +223,7 @@ pub(crate) mod tests {
         short.extend(&bytes[4..8]);
         short.extend(b"x\0");
         let short = Charsmap::parse(&short).unwrap();
-        assert_eq!(short.longest(b"a"), Err(CharsmapError::Unit { unit: 256 ^ 0x61, units: 1 }));
+        assert_eq!(short.longest(b"a"), Err(CharsmapError::Unit { unit: 0x100 ^ 0x61, units: 1 }));
         assert_eq!(short.plain_ascii(), [1, 0]);
         for at in 0..bytes.len() {
             for flip in [1, 0x80, 0xFF] {

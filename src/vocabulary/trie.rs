@@ -107,14 +107,7 @@ impl Trie {
     /// The longest key that `text` begins with: its length and id.
     #[inline]
     pub(crate) fn longest(&self, text: &[u8]) -> Option<(usize, u32)> {
-        let walker = self.walker();
-        walker.longest(walker.root(), text)
-    }
-
-    /// Calls `found(len, id)` for every key that `text` begins with, the shorter first.
-    #[inline]
-    pub(crate) fn prefixes(&self, text: &[u8], found: impl FnMut(usize, u32)) {
-        self.walker().prefixes(text, found);
+        self.walker().longest(text)
     }
 
     /// How many bytes of `text` are the beginning of some key, whole or not.
@@ -149,14 +142,10 @@ impl Walker<'_> {
         (child.0 >> LABEL_SHIFT & 0x1FF == 0x100 | u64::from(byte)).then_some(child)
     }
 
-    /// The node that `path` leads to.
-    pub(crate) fn descend(self, path: &[u8]) -> Option<Node> {
-        path.iter().try_fold(self.root(), |node, &byte| self.child(node, byte))
-    }
-
-    /// The longest way down from `node` along `text` that ends a key: how many bytes of `text` it takes, and the key's id.
+    /// The longest key that `text` begins with: its length and id.
     #[inline]
-    pub(crate) fn longest(self, mut node: Node, text: &[u8]) -> Option<(usize, u32)> {
+    pub(crate) fn longest(self, text: &[u8]) -> Option<(usize, u32)> {
+        let mut node = self.root();
         let mut longest = None;
         for (i, &byte) in text.iter().enumerate() {
             let Some(child) = self.child(node, byte) else { break };
@@ -418,7 +407,7 @@ mod tests {
             for bit in 0..64 {
                 let mut nodes = trie.nodes.to_vec();
                 nodes[i].0 ^= 1 << bit;
-                Trie { nodes: nodes.into() }.prefixes(b"abxyzab", |_, _| {});
+                Trie { nodes: nodes.into() }.walker().prefixes(b"abxyzab", |_, _| {});
             }
         }
     }
@@ -449,7 +438,7 @@ mod tests {
                 let expected: Vec<(usize, u32)> =
                     (1..=text.len()).filter_map(|len| Some((len, *map.get(&text[..len])?))).collect();
                 let mut found = Vec::new();
-                trie.prefixes(text, |len, id| found.push((len, id)));
+                trie.walker().prefixes(text, |len, id| found.push((len, id)));
                 prop_assert_eq!(&found, &expected);
                 prop_assert_eq!(trie.longest(text), expected.last().copied());
                 let depth = (0..=text.len()).rev().find(|&len| keys.iter().any(|key| key.starts_with(&text[..len])));
