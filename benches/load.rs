@@ -24,7 +24,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("qwen2", "gguf/qwen2.gguf", "files/qwen3/tokenizer.json"),
     ("llama-spm", "gguf/llama-spm.gguf", "files/llama2/tokenizer.json"),
     ("llama3.1", "files/llama3.1/tokenizer.json", "files/llama3.1/tokenizer.json"),
-    ("bert", "files/bert-base-uncased/tokenizer.json", "files/bert-base-uncased/tokenizer.json"),
+    ("minilm", "files/all-minilm-l6-v2/tokenizer.json", "files/all-minilm-l6-v2/tokenizer.json"),
 ];
 
 fn main() -> ExitCode {
@@ -46,7 +46,16 @@ fn main() -> ExitCode {
     };
     println!(
         "{:10} {:>8} {:>8} {:>8} {:>9} {:>11} {:>6} {:>6} {:>11} {:>11}",
-        "model", "cold", "saving", "warm", "again µs", "tokenizers", "× cold", "× warm", "anon cold", "anon warm"
+        "model",
+        "cold",
+        "saving",
+        "warm",
+        "again µs",
+        "tokenizers",
+        "× cold",
+        "× warm",
+        "anon cold",
+        "anon warm"
     );
     for (name, model, json) in CASES {
         let (model, json) = (vocabularies.join(model), vocabularies.join(json));
@@ -73,8 +82,9 @@ fn main() -> ExitCode {
 fn medians(mode: &str, path: &Path, store: &Path, runs: usize) -> [f64; 2] {
     let mut columns = [Vec::new(), Vec::new()];
     for _ in 0..runs {
-        let output = std::env::current_exe()
-            .and_then(|exe| Command::new(exe).arg(mode).arg(path).arg(store).env("HF_HUB_OFFLINE", "1").output());
+        let output = std::env::current_exe().and_then(|exe| {
+            Command::new(exe).arg(mode).arg(path).arg(store).env("HF_HUB_OFFLINE", "1").output()
+        });
         let output =
             output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         for (column, number) in columns.iter_mut().zip(output.split_whitespace()) {

@@ -83,7 +83,9 @@ impl Resolver {
             return Ok(resolution);
         }
         let evidence = Evidence::gather(path).map_err(Error::of_evidence)?;
-        let content = evidence.gguf().filter(|_| evidence.model_error().is_none()).map(Content::of_gguf);
+        // The hash takes a tenth of the time of a whole load: not where nobody asks for it.
+        let asked = evidence.model_error().is_none() && self.store.directory().is_some();
+        let content = evidence.gguf().filter(|_| asked).map(Content::of_gguf);
         if let (Some(key), Some(content)) = (&key, content)
             && let Some(resolution) = self.recall(key, Some(content))
         {

@@ -43,7 +43,8 @@ impl Index {
         }
         // A table without a free slot would make every search for an unknown key walk all of it.
         let used = self.slots.iter().filter(|&&slot| slot != 0).count();
-        let known = self.slots.iter().all(|slot| *slot == 0 || (1..=symbols).contains(&((slot & ID_MASK) as usize)));
+        let known =
+            self.slots.iter().all(|slot| *slot == 0 || (1..=symbols).contains(&((slot & ID_MASK) as usize)));
         (used > self.slots.len() / 8 * 7 || !known).then_some("an index of known symbols, with free slots")
     }
 
@@ -74,7 +75,13 @@ impl Index {
     /// Enters `symbol` under its key, or gives the symbol that already has this key.
     ///
     /// The table must have been made by [`Index::with_capacity`] with room for it.
-    pub(crate) fn insert(&mut self, keys: Keys<'_>, key: &[u8], domain: Domain, symbol: u32) -> Result<(), u32> {
+    pub(crate) fn insert(
+        &mut self,
+        keys: Keys<'_>,
+        key: &[u8],
+        domain: Domain,
+        symbol: u32,
+    ) -> Result<(), u32> {
         debug_assert!(symbol < MAX_SYMBOLS);
         let hash = self.hash(key, domain);
         let Table::Owned(slots) = &mut self.slots else { return Ok(()) };

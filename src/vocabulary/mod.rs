@@ -480,22 +480,31 @@ impl Builder {
                 std::thread::Builder::new().spawn_scoped(scope, work).ok()
             });
             let mut resolve = resolve;
+            let mut block = Vec::with_capacity(Pairs::BLOCK);
             let mut enter = |(rank, line): (u32, Range<usize>)| match resolve.line(line.clone()) {
-                Some([left, right, merged]) => pairs.insert(left, right, Rank(rank), merged),
+                Some([left, right, merged]) => {
+                    if block.len() == Pairs::BLOCK {
+                        pairs.insert_all(&block);
+                        block.clear();
+                    }
+                    block.push([left, right, rank, merged]);
+                }
                 None => put_off.push((rank, line)),
             };
             (0..).zip(lines.take(own)).for_each(&mut enter);
-            match helper.flatten().map(std::thread::ScopedJoinHandle::join) {
+            let joined = helper.flatten().map(std::thread::ScopedJoinHandle::join);
+            if joined.is_none() {
+                // No thread was wanted, and nothing is left; or none was to be had.
+                rest.for_each(&mut enter);
+            }
+            pairs.insert_all(&block);
+            match joined {
                 Some(Ok((found, others))) => {
                     pairs.insert_all(&found);
                     others
                 }
                 Some(Err(panic)) => std::panic::resume_unwind(panic),
-                // No thread to be had.
-                None => {
-                    rest.for_each(&mut enter);
-                    Vec::new()
-                }
+                None => Vec::new(),
             }
         });
         put_off.extend(others);
@@ -511,7 +520,13 @@ impl Builder {
 
     /// Adds the merge of `key[..split]` and `key[split..]`, all three of which must be tokens; gives the last one. Of equal pairs
     /// the last counts. `guess` is an id that the whole may well have.
-    pub(crate) fn merge_tokens(&mut self, key: &[u8], split: usize, rank: Rank, guess: u32) -> Result<u32, NotAToken> {
+    pub(crate) fn merge_tokens(
+        &mut self,
+        key: &[u8],
+        split: usize,
+        rank: Rank,
+        guess: u32,
+    ) -> Result<u32, NotAToken> {
         let find = |part: &[u8]| self.token(part);
         let left = find(&key[..split]).ok_or(NotAToken::Left)?;
         let right = find(&key[split..]).ok_or(NotAToken::Right)?;

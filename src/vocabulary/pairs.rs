@@ -30,6 +30,9 @@ pub(crate) struct Pairs {
 }
 
 impl Pairs {
+    /// As many as [`Pairs::insert_all`] enters together.
+    pub(super) const BLOCK: usize = 16;
+
     /// Room for `len` merges at a load of at most two thirds.
     pub(crate) fn with_capacity(len: usize, seed: u64) -> Self {
         let slots = bytemuck::zeroed_vec((len.max(8) * 3 / 2).next_power_of_two());
@@ -46,9 +49,9 @@ impl Pairs {
             return None;
         }
         let used = self.iter().count();
-        let known = self
-            .iter()
-            .all(|(left, right, _, merged)| [left, right, merged].iter().all(|&symbol| (symbol as usize) < symbols));
+        let known = self.iter().all(|(left, right, _, merged)| {
+            [left, right, merged].iter().all(|&symbol| (symbol as usize) < symbols)
+        });
         (used > self.slots.len() / 8 * 7 || !known).then_some("merges of known symbols, with free slots")
     }
 
@@ -105,7 +108,7 @@ impl Pairs {
 
     /// As [`Pairs::insert`], for many: `[left, right, rank, merged]`.
     pub(crate) fn insert_all(&mut self, merges: &[[u32; 4]]) {
-        for block in merges.chunks(16) {
+        for block in merges.chunks(Self::BLOCK) {
             // The slots are all over a table that no near cache holds. Looking at those of a block first lets the misses
             // overlap, which they would not across the branches of the insertion.
             let look = |&[left, right, ..]: &[u32; 4]| {

@@ -3,10 +3,9 @@
 use std::hash::BuildHasher;
 use std::ops::Range;
 
-use bytemuck::{Pod, Zeroable};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::Span;
+use super::{MAX_SYMBOLS, Span};
 
 /// The texts of tokens where they lie in a file.
 ///
@@ -21,41 +20,37 @@ pub(crate) struct Texts<'f> {
     seed: u64,
 }
 
-/// Free while it is all zeros.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-struct Slot {
-    /// The first eight bytes, zeros where the text is shorter.
-    head: u64,
-    len: u32,
-    /// One more than the id.
-    id: u32,
-}
+/// The first eight bytes of a text in two halves (zeros where it is shorter), then its length above one more than its id. Free
+/// while it is all zeros. Twelve bytes, because how fast a list is read depends on how much of the table is in the caches.
+type Slot = [u32; 3];
 
 impl<'f> Texts<'f> {
     /// The texts at `spans` of `data`, whose numbers are their ids; empty ones have none. Of equal texts the first counts.
     pub(crate) fn new(data: &'f [u8], spans: impl ExactSizeIterator<Item = Range<usize>>) -> Self {
         let seed = std::hash::RandomState::new().hash_one(spans.len());
-        let slots = bytemuck::zeroed_vec((spans.len().max(8) * 3 / 2).next_power_of_two());
+        let slots = vec![[0; 3]; (spans.len() + 8) * 3 / 2];
         let mut texts = Self { data, spans: Vec::with_capacity(spans.len()), slots, seed };
-        let mask = texts.slots.len() - 1;
         for span in spans {
             let len = span.len();
             texts.spans.push(Span { start: span.start as u32, len: len as u32 });
             let (Ok(end), 1..) = (u32::try_from(span.end), len) else { continue };
+            let id = texts.spans.len() as u32;
+            if id > MAX_SYMBOLS {
+                continue;
+            }
             let start = end as usize - len;
             let head = head(data, start, len);
-            let mut at = texts.hash(data, start, len, head) as usize & mask;
+            let mut at = texts.first_slot(data, start, len, head);
             loop {
                 let slot = texts.slots[at];
-                if slot.id == 0 {
-                    texts.slots[at] = Slot { head, len: len as u32, id: texts.spans.len() as u32 };
+                if slot == [0; 3] {
+                    texts.slots[at] = [head as u32, (head >> 32) as u32, packed_len(len) | id];
                     break;
                 }
-                if slot.head == head && slot.len as usize == len && texts.has_rest(slot, data, start, len) {
+                if texts.holds(slot, data, start, len, head) {
                     break;
                 }
-                at = (at + 1) & mask;
+                at = texts.next_slot(at);
             }
         }
         texts
@@ -64,18 +59,17 @@ impl<'f> Texts<'f> {
     /// The id of the text at `start` of `data`.
     #[inline]
     pub(crate) fn find(&self, data: &[u8], start: usize, len: usize) -> Option<u32> {
-        let mask = self.slots.len() - 1;
         let head = head(data, start, len);
-        let mut at = self.hash(data, start, len, head) as usize & mask;
+        let mut at = self.first_slot(data, start, len, head);
         loop {
-            let slot = self.slots.get(at)?;
-            if slot.head == head && slot.len as usize == len && self.has_rest(*slot, data, start, len) {
-                return slot.id.checked_sub(1);
+            let slot = *self.slots.get(at)?;
+            if self.holds(slot, data, start, len, head) {
+                return (slot[2] & MAX_SYMBOLS).checked_sub(1);
             }
-            if slot.id == 0 {
+            if slot == [0; 3] {
                 return None;
             }
-            at = (at + 1) & mask;
+            at = self.next_slot(at);
         }
     }
 
@@ -96,18 +90,37 @@ impl<'f> Texts<'f> {
         text.get(..left.len()) == data.get(left.clone()) && text.get(left.len()..) == data.get(right)
     }
 
-    /// What follows the head of a text whose head and length are those of `slot`.
+    /// Whether the text of `slot` is the one at `start` of `data`.
     #[inline]
-    fn has_rest(&self, slot: Slot, data: &[u8], start: usize, len: usize) -> bool {
+    fn holds(&self, slot: Slot, data: &[u8], start: usize, len: usize, head: u64) -> bool {
+        let [low, high, packed] = slot;
+        if low != head as u32 || high != (head >> 32) as u32 || packed & !MAX_SYMBOLS != packed_len(len) {
+            return false;
+        }
         if len <= 8 {
             return true;
         }
-        let Some(span) = self.spans.get((slot.id as usize).wrapping_sub(1)) else { return false };
+        let id = (packed & MAX_SYMBOLS).wrapping_sub(1);
+        let Some(span) = self.spans.get(id as usize).filter(|span| span.len as usize == len) else {
+            return false;
+        };
         let other = span.start as usize;
         if len <= 16 {
             return tail(data, start, len) == tail(self.data, other, len);
         }
         self.data.get(other..other + len) == data.get(start..start + len)
+    }
+
+    /// Where a text is looked for first: the hash's upper half, scaled to the table.
+    #[inline]
+    fn first_slot(&self, data: &[u8], start: usize, len: usize, head: u64) -> usize {
+        let hash = self.hash(data, start, len, head) >> 32;
+        (hash * self.slots.len() as u64 >> 32) as usize
+    }
+
+    #[inline]
+    fn next_slot(&self, at: usize) -> usize {
+        if at + 1 == self.slots.len() { 0 } else { at + 1 }
     }
 
     /// The folded product of head and tail. The seed keeps both factors unknown to whoever wrote the file.
@@ -122,6 +135,12 @@ impl<'f> Texts<'f> {
         let product = u128::from(head ^ self.seed) * u128::from(rest);
         product as u64 ^ (product >> 64) as u64
     }
+}
+
+/// A length in the bits above those of an id; those from 255 on are not told apart here.
+#[inline]
+fn packed_len(len: usize) -> u32 {
+    (len.min(255) as u32) << 24
 }
 
 /// The first eight bytes of a text, the first one lowest; zeros where it is shorter.
