@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 
 use super::bpe::Scratch;
-use super::memo::Memo;
+use super::memo::{Characters, Memo};
 
-/// Scratch space and memo of one tokenizer on one thread: about half a megabyte once it is in use.
+/// Scratch space and memo of one tokenizer on one thread: up to one and a half megabytes once it has seen much text.
 pub(crate) struct Local {
     pub(crate) scratch: Scratch,
     pub(crate) memo: Memo,
@@ -13,6 +13,9 @@ pub(crate) struct Local {
     pub(crate) ids: Vec<u32>,
     /// A word that had to be rewritten.
     pub(crate) word: Vec<u8>,
+    /// A word whose spaces had to be rewritten.
+    pub(crate) escaped: Vec<u8>,
+    pub(crate) characters: Characters,
     pub(crate) unigram: super::unigram::Scratch,
     pub(crate) wordpiece: super::wordpiece::Scratch,
     pub(crate) plamo: super::plamo::Scratch,
@@ -25,6 +28,8 @@ impl Local {
             memo: Memo::new(),
             ids: Vec::new(),
             word: Vec::new(),
+            escaped: Vec::new(),
+            characters: Characters::default(),
             unigram: super::unigram::Scratch::default(),
             wordpiece: super::wordpiece::Scratch::default(),
             plamo: super::plamo::Scratch::default(),
