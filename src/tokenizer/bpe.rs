@@ -8,12 +8,17 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::vocabulary::{Builder, NONE, Pairs, Rank, Vocabulary, VocabularyError};
 
-/// What two neighbouring symbols make.
+/// What two neighbouring symbols make: the same wherever they stand, provided that both are symbols and not [`NONE`].
 pub(crate) trait Merges {
     /// The rank of the merge of `left` and `right`, whose texts together are `text`, and the symbol it makes.
     fn find(&self, left: u32, right: u32, text: &[u8]) -> Option<(Rank, u32)>;
+
+    /// Whether a pair makes the same each time it is asked for, so that answers may be remembered.
+    const STEADY: bool = true;
 
     /// Hears of every pair that may merge, in the order in which they come up: into what, and how many bytes the left one has.
     #[inline]
@@ -70,7 +75,7 @@ pub(crate) fn derive_merges(builder: &mut Builder, tokens: &[u32]) -> Result<(),
         }
         let mut parts = [NONE; 3];
         let mut count = 0;
-        scratch.merge(key, builder.pairs(), |symbol, _| {
+        scratch.merge(key, &Growing(builder.pairs()), |symbol, _| {
             if let Some(part) = parts.get_mut(count) {
                 *part = symbol;
             }
@@ -81,6 +86,17 @@ pub(crate) fn derive_merges(builder: &mut Builder, tokens: &[u32]) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Merges from a list that is still being written.
+struct Growing<'p>(&'p Pairs);
+
+impl Merges for Growing<'_> {
+    const STEADY: bool = false;
+
+    fn find(&self, left: u32, right: u32, _: &[u8]) -> Option<(Rank, u32)> {
+        self.0.find(left, right)
+    }
 }
 
 /// A rank that orders tokens as `score` does, the highest first: the bits of a float, made to sort as the float does.
@@ -110,10 +126,12 @@ struct Node {
 pub(crate) struct Scratch {
     nodes: Vec<Node>,
     heap: BinaryHeap<Reverse<u64>>,
+    known: Known,
 }
 
 impl Scratch {
     /// Begins a word.
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.nodes.clear();
     }
@@ -121,81 +139,84 @@ impl Scratch {
     /// Appends a symbol whose text begins at byte `start` of the word; [`NONE`] for a text that is no symbol.
     #[inline]
     pub(crate) fn push(&mut self, symbol: u32, start: usize) {
-        self.nodes.push(Node { symbol, start: start as u32, rank: NONE, merged: NONE, next: NONE, previous: NONE });
+        let at = self.nodes.len() as u32;
+        self.nodes.push(Node {
+            symbol,
+            start: start as u32,
+            rank: NONE,
+            merged: NONE,
+            next: at + 1,
+            previous: at.wrapping_sub(1),
+        });
     }
 
     /// Merges what can be merged and calls `each(symbol, range in the word)` for what is left.
-    pub(crate) fn merge(&mut self, word: &[u8], merges: &impl Merges, mut each: impl FnMut(u32, Range<usize>)) {
+    ///
+    /// One scratch serves one tokenizer: it remembers what pairs of symbols make.
+    pub(crate) fn merge(
+        &mut self,
+        word: &[u8],
+        merges: &impl Merges,
+        mut each: impl FnMut(u32, Range<usize>),
+    ) {
+        let Some(last) = self.nodes.last_mut() else { return };
+        last.next = NONE;
         if self.nodes.len() <= SHORT {
             self.merge_short(word, merges);
-            for (i, node) in self.nodes.iter().enumerate() {
-                let end = self.nodes.get(i + 1).map_or(word.len(), |next| next.start as usize);
-                each(node.symbol, node.start as usize..end);
-            }
         } else {
             self.merge_long(word, merges);
-            let mut at = 0;
-            loop {
-                let node = self.nodes[at];
-                let end = self.nodes.get(node.next as usize).map_or(word.len(), |next| next.start as usize);
-                each(node.symbol, node.start as usize..end);
-                if node.next == NONE {
-                    break;
-                }
-                at = node.next as usize;
-            }
         }
+        let mut at = 0;
+        while let Some(node) = self.nodes.get(at as usize) {
+            each(node.symbol, node.start as usize..end(&self.nodes, word, at));
+            at = node.next;
+        }
+        self.nodes.truncate(KEPT);
+        self.nodes.shrink_to(KEPT);
+        self.heap.shrink_to(KEPT);
     }
 
     fn merge_short(&mut self, word: &[u8], merges: &impl Merges) {
-        let nodes = &mut self.nodes;
-        for i in 1..nodes.len() {
-            let end = nodes.get(i + 1).map_or(word.len(), |next| next.start as usize);
-            (nodes[i - 1].rank, nodes[i - 1].merged) = pair(merges, word, nodes[i - 1], nodes[i], end);
+        let Self { nodes, known, .. } = self;
+        // Ranks side by side, for the scan; that of a node that is gone stays behind as [`NONE`].
+        let mut ranks = [NONE; SHORT];
+        let ranks = &mut ranks[..nodes.len()];
+        for at in 0..nodes.len() as u32 - 1 {
+            ranks[at as usize] = known.look(nodes, word, merges, at);
         }
-        while nodes.len() > 1 {
-            let (mut best, mut rank) = (0, NONE);
-            for (i, node) in nodes.iter().enumerate() {
-                if node.rank < rank {
-                    (best, rank) = (i, node.rank);
+        loop {
+            let (mut at, mut rank) = (0, NONE);
+            for (i, &other) in ranks.iter().enumerate() {
+                if other < rank {
+                    (at, rank) = (i as u32, other);
                 }
             }
             if rank == NONE {
-                break;
+                return;
             }
-            nodes[best].symbol = nodes[best].merged;
-            nodes.remove(best + 1);
-            let end = |i: usize| nodes.get(i + 1).map_or(word.len(), |next| next.start as usize);
-            let before = (best > 0).then(|| pair(merges, word, nodes[best - 1], nodes[best], end(best)));
-            let after = match nodes.get(best + 1) {
-                Some(&next) => pair(merges, word, nodes[best], next, end(best + 1)),
-                None => (NONE, NONE),
-            };
-            (nodes[best].rank, nodes[best].merged) = after;
-            if let Some(before) = before {
-                (nodes[best - 1].rank, nodes[best - 1].merged) = before;
+            let node = nodes[at as usize];
+            ranks[node.next as usize] = NONE;
+            let joined = join(nodes, at).is_some();
+            if node.previous != NONE {
+                ranks[node.previous as usize] = known.look(nodes, word, merges, node.previous);
             }
+            ranks[at as usize] = if joined { known.look(nodes, word, merges, at) } else { NONE };
         }
     }
 
     fn merge_long(&mut self, word: &[u8], merges: &impl Merges) {
-        let Self { nodes, heap } = self;
+        let Self { nodes, heap, known } = self;
         heap.clear();
-        let count = nodes.len();
-        for (i, node) in nodes.iter_mut().enumerate() {
-            node.previous = if i == 0 { NONE } else { i as u32 - 1 };
-            node.next = if i + 1 == count { NONE } else { i as u32 + 1 };
-        }
         let entry = |rank: u32, at: u32| Reverse(u64::from(rank) << 32 | u64::from(at));
-        let end = |nodes: &[Node], at: u32| {
-            nodes.get(nodes[at as usize].next as usize).map_or(word.len(), |next| next.start as usize)
-        };
-        for i in 0..count - 1 {
-            let (rank, merged) = pair(merges, word, nodes[i], nodes[i + 1], end(nodes, i as u32 + 1));
-            (nodes[i].rank, nodes[i].merged) = (rank, merged);
+        let mut look = |nodes: &mut [Node], heap: &mut BinaryHeap<_>, at: u32| {
+            let rank = known.look(nodes, word, merges, at);
+            nodes[at as usize].rank = rank;
             if rank != NONE {
-                heap.push(entry(rank, i as u32));
+                heap.push(entry(rank, at));
             }
+        };
+        for at in 0..nodes.len() as u32 - 1 {
+            look(nodes, heap, at);
         }
         while let Some(Reverse(top)) = heap.pop() {
             let (rank, at) = ((top >> 32) as u32, top as u32);
@@ -204,43 +225,96 @@ impl Scratch {
             if node.rank != rank {
                 continue;
             }
-            let gone = node.next;
-            let next = nodes[gone as usize].next;
-            nodes[gone as usize].rank = NONE;
-            nodes[at as usize].symbol = node.merged;
-            nodes[at as usize].next = next;
-            (nodes[at as usize].rank, nodes[at as usize].merged) = (NONE, NONE);
-            let previous = node.previous;
-            if previous != NONE {
-                let (rank, merged) = pair(merges, word, nodes[previous as usize], nodes[at as usize], end(nodes, at));
-                (nodes[previous as usize].rank, nodes[previous as usize].merged) = (rank, merged);
-                if rank != NONE {
-                    heap.push(entry(rank, previous));
-                }
+            nodes[node.next as usize].rank = NONE;
+            nodes[at as usize].rank = NONE;
+            let joined = join(nodes, at).is_some();
+            if node.previous != NONE {
+                look(nodes, heap, node.previous);
             }
-            if next != NONE {
-                nodes[next as usize].previous = at;
-                let (rank, merged) = pair(merges, word, nodes[at as usize], nodes[next as usize], end(nodes, next));
-                (nodes[at as usize].rank, nodes[at as usize].merged) = (rank, merged);
-                if rank != NONE {
-                    heap.push(entry(rank, at));
-                }
+            if joined {
+                look(nodes, heap, at);
             }
         }
     }
 }
 
+/// Joins the node at `at` with the next one, and gives the one that is next then.
 #[inline]
-fn pair(merges: &impl Merges, word: &[u8], left: Node, right: Node, end: usize) -> (u32, u32) {
-    let text = word.get(left.start as usize..end).unwrap_or_default();
-    match merges.find(left.symbol, right.symbol, text) {
-        Some((rank, merged)) => {
-            merges.seen(merged, (right.start - left.start) as usize);
-            (rank.0, merged)
+fn join(nodes: &mut [Node], at: u32) -> Option<u32> {
+    let node = nodes[at as usize];
+    let next = nodes[node.next as usize].next;
+    nodes[at as usize].symbol = node.merged;
+    nodes[at as usize].next = next;
+    nodes.get_mut(next as usize)?.previous = at;
+    Some(next)
+}
+
+/// Where the text of the node at `at` ends.
+#[inline]
+fn end(nodes: &[Node], word: &[u8], at: u32) -> usize {
+    nodes.get(nodes[at as usize].next as usize).map_or(word.len(), |next| next.start as usize)
+}
+
+/// What a pair of symbols was last found to make. The same few thousand pairs make up most of all words, and a vocabulary's
+/// whole table of merges is far larger than a processor's caches.
+#[derive(Default)]
+struct Known {
+    /// Made on first use. 2¹⁴ entries of 16 bytes; memory that no pair has reached is not touched.
+    pairs: Option<Box<[KnownPair; KNOWN]>>,
+}
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct KnownPair {
+    /// Plus one: an entry of zeros is free.
+    left: u32,
+    right: u32,
+    rank: u32,
+    merged: u32,
+}
+
+impl Known {
+    /// Notes what the node at `at` and the next one make, and gives the rank of that merge, [`NONE`] if there is none.
+    #[inline]
+    fn look<M: Merges>(&mut self, nodes: &mut [Node], word: &[u8], merges: &M, at: u32) -> u32 {
+        let Node { symbol: left, start, next, .. } = nodes[at as usize];
+        let right = nodes[next as usize].symbol;
+        let find = || {
+            let text = word.get(start as usize..end(nodes, word, next)).unwrap_or_default();
+            merges.find(left, right, text).map_or((NONE, NONE), |(rank, merged)| (rank.0, merged))
+        };
+        // What is no symbol stands for any text.
+        let (rank, merged) = if !M::STEADY || left == NONE || right == NONE {
+            find()
+        } else {
+            let pairs = self.pairs.get_or_insert_with(bytemuck::zeroed_box);
+            let key = u64::from(left) << 32 | u64::from(right);
+            let pair = &mut pairs[(key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - KNOWN_BITS)) as usize];
+            if pair.left != left + 1 || pair.right != right {
+                let (rank, merged) = find();
+                *pair = KnownPair { left: left + 1, right, rank, merged };
+            }
+            (pair.rank, pair.merged)
+        };
+        if rank != NONE {
+            merges.seen(merged, (nodes[next as usize].start - start) as usize);
         }
-        None => (NONE, NONE),
+        nodes[at as usize].merged = merged;
+        rank
     }
 }
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Known").finish_non_exhaustive()
+    }
+}
+
+const KNOWN_BITS: u32 = 14;
+const KNOWN: usize = 1 << KNOWN_BITS;
+
+/// So many nodes a thread keeps room for.
+const KEPT: usize = 1 << 14;
 
 /// Up to this many symbols a scan for the minimum beats a heap.
 const SHORT: usize = 48;

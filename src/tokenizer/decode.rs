@@ -65,6 +65,17 @@ impl State {
         }
         Ok(())
     }
+
+    /// As [`State::push`] for one id after the other.
+    fn push_all(&mut self, tokenizer: &Tokenizer, ids: &[u32], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        let vocabulary = tokenizer.vocabulary();
+        let known = match (&mut *self, &tokenizer.recipe().pipeline) {
+            (Self::Llama(decoder), Pipeline::Llama(recipe)) => decoder.push_all(recipe, vocabulary, ids, out),
+            (Self::Tiktoken(decoder), _) => vocabulary.append_pieces(ids, decoder.hidden(), out),
+            _ => return ids.iter().try_for_each(|&id| self.push(tokenizer, id, out)),
+        };
+        known.map_err(|id| DecodeError::UnknownId { id, vocab_size: vocabulary.len })
+    }
 }
 
 fn renderer(pipeline: &Pipeline) -> Option<&pipeline::Renderer> {
@@ -109,11 +120,11 @@ pub(super) fn decode_into(
 ) -> Result<(), DecodeError> {
     let before = bytes.len();
     let mut state = State::new(tokenizer, special);
-    for &id in ids {
-        state.push(tokenizer, id, bytes).inspect_err(|_| bytes.truncate(before))?;
-    }
+    state.push_all(tokenizer, ids, bytes).inspect_err(|_| bytes.truncate(before))?;
     state.finish(tokenizer, bytes).inspect_err(|_| bytes.truncate(before))?;
-    if cleans(tokenizer) {
+    if cleans(tokenizer) && before == 0 {
+        clean(tokenizer, bytes);
+    } else if cleans(tokenizer) {
         let mut text = bytes.split_off(before);
         clean(tokenizer, &mut text);
         bytes.append(&mut text);

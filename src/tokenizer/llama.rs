@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::bpe::{Joined, Merges, rank_of_score};
 use super::dna::{self, Dna};
-use super::memo::Memo;
+use super::memo::{Memo, Place};
 use super::partition::{Fragment, partition};
 use super::plamo;
-use super::pre_tokenizer::{PreKind, Split, mmbert, nemotron, soprano};
+use super::pre_tokenizer::{GgufSplit, PreKind, Split, mmbert, nemotron, soprano};
 use super::rwkv;
-use super::sink::{Alignment, Sink};
+use super::sink::{Alignment, Sink, WithOffsets};
 use super::specials::Specials;
 use super::thread::Local;
 use super::unigram::Unigram;
@@ -119,7 +119,7 @@ impl Encoder<'_> {
         }
         let mut first = true;
         let mut after_special = true;
-        for fragment in partition(self.specials, self.vocabulary, text, special.parses()) {
+        partition(self.specials, self.vocabulary, text, special.parses(), |fragment| {
             match fragment {
                 Fragment::Token(id, span) => {
                     sink.push(id, span);
@@ -165,7 +165,8 @@ impl Encoder<'_> {
                 }
             }
             first = false;
-        }
+            Ok::<_, EncodeError>(())
+        })?;
         if let Some(id) = back {
             sink.push(id, text.len()..text.len());
         }
@@ -181,21 +182,50 @@ impl Encoder<'_> {
         sink: &mut S,
     ) -> Result<(), EncodeError> {
         let prefix = if self.recipe.add_space_prefix && after_special { SPACE } else { b"" };
-        let (escaped, alignment) = escape::<S>(&text[span.clone()], span.start, prefix, true);
+        let fragment = &text[span.clone()];
         let merges = Joined {
             vocabulary: self.vocabulary,
             rank: |vocabulary: &Vocabulary, token| rank_of_score(vocabulary.score(token)),
         };
-        let mut result = Ok(());
-        let mut word = |word: Range<usize>| {
-            if result.is_ok() {
-                let out = Out { sink: &mut *sink, alignment: &alignment, base: word.start, inserted: 0 };
-                result = self.characters(&escaped[word], &merges, Unknown::Refuse, local, out);
-            }
-        };
         // Characters are cut by their first byte alone, so a stray first byte swallows what follows, a `▁` included: such
         // a text is left in one piece.
-        if std::str::from_utf8(&escaped).is_ok() { self.words(&escaped, word) } else { word(0..escaped.len()) }
+        let whole = std::str::from_utf8(fragment).is_err();
+        if S::SPANS || whole {
+            let (escaped, alignment) = escape::<S>(fragment, span.start, prefix, true);
+            let mut result = Ok(());
+            let mut word = |word: Range<usize>| {
+                if result.is_ok() {
+                    let out = Out { sink: &mut *sink, alignment: &alignment, base: word.start, inserted: 0 };
+                    let place = if S::SPANS { None } else { Memo::place_in(&escaped, word.clone()) };
+                    result = self.characters(&escaped[word], place, &merges, Unknown::Refuse, local, out);
+                }
+            };
+            if whole {
+                word(0..escaped.len());
+            } else {
+                self.words(&escaped, word);
+            }
+            return result;
+        }
+        let alignment = Alignment::identity(span.start);
+        let mut result = Ok(());
+        let mut prefix = Some(prefix).filter(|prefix| !prefix.is_empty());
+        self.spaced_words(fragment, |word| {
+            let place = match prefix {
+                None => Memo::place_in(fragment, word.clone()),
+                Some(_) => None,
+            };
+            if place.is_some_and(|place| local.memo.recall_into(place, sink)) || result.is_err() {
+                return;
+            }
+            let out = Out { sink: &mut *sink, alignment: &alignment, base: word.start, inserted: 0 };
+            let prefix = prefix.take().unwrap_or_default();
+            result = self.escaped(prefix, &fragment[word], place, &merges, Unknown::Refuse, local, out);
+        });
+        // Where in the text it failed is known to those who keep account of it.
+        if result.is_err() && !S::SPANS {
+            return self.spm(text, span, after_special, local, &mut WithOffsets::default());
+        }
         result
     }
 
@@ -212,6 +242,19 @@ impl Encoder<'_> {
         let escapes = self.recipe.escape_whitespaces;
         let spaced = fragment.starts_with(SPACE) || escapes && fragment.starts_with(b" ");
         let prefix = if bpe.metaspace_first && first && !spaced { SPACE } else { b"" };
+        // Lines are lines whether spaces have been rewritten or not, and so are the words in them.
+        let lines = matches!(bpe.split, Split::Gguf(GgufSplit::Gemma4)) && bpe.kind == PreKind::Gemma4;
+        if !S::SPANS
+            && lines
+            && escapes
+            && prefix.is_empty()
+            && !bpe.byte_encode
+            && !bpe.ignore_merges
+            && matches!(bpe.session, Session::Plain)
+            && std::str::from_utf8(fragment).is_ok()
+        {
+            return self.lines(bpe, fragment, local, sink);
+        }
         let (text, alignment) = escape::<S>(fragment, span.start, prefix, escapes);
         let (text, alignment) = repair::<S>(text, alignment);
         match &bpe.session {
@@ -221,6 +264,38 @@ impl Encoder<'_> {
                 self.whitespace(bpe, *lowercase, &text, alignment, local, sink)
             }
         }
+    }
+
+    /// A well-formed text of a vocabulary that works on characters and cuts at newlines only.
+    fn lines<S: Sink>(
+        &self,
+        bpe: &Bpe,
+        text: &[u8],
+        local: &mut Local,
+        sink: &mut S,
+    ) -> Result<(), EncodeError> {
+        let alignment = Alignment::identity(0);
+        let pairs: &Pairs = &self.vocabulary.pairs;
+        let mut result = Ok(());
+        bpe.split.split(text, &mut |line: Range<usize>| {
+            let (base, line) = (line.start, &text[line]);
+            if line.first() == Some(&b'\n') {
+                let out = Out { sink: &mut *sink, alignment: &alignment, base, inserted: 0 };
+                if result.is_ok() {
+                    result = self.whole_or_parts(bpe, true, line, local, out);
+                }
+                return;
+            }
+            self.spaced_words(line, |word| {
+                let place = Memo::place_in(line, word.clone());
+                if place.is_some_and(|place| local.memo.recall_into(place, sink)) || result.is_err() {
+                    return;
+                }
+                let out = Out { sink: &mut *sink, alignment: &alignment, base, inserted: 0 };
+                result = self.escaped(b"", &line[word], place, pairs, Unknown::Drop, local, out);
+            });
+        })?;
+        result
     }
 
     /// A part of a text, in which alone the pre-tokenizer sees its context.
@@ -251,6 +326,15 @@ impl Encoder<'_> {
         local: &mut Local,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
+        if !S::SPANS && bpe.byte_encode {
+            bpe.split.split(text, &mut |word: Range<usize>| {
+                let place = Memo::place_in(text, word.clone());
+                if !place.is_some_and(|place| local.memo.recall_into(place, sink)) {
+                    self.unknown_word(bpe, &text[word], place, alignment, local, sink);
+                }
+            })?;
+            return Ok(());
+        }
         let mut result = Ok(());
         bpe.split.split(text, &mut |word: Range<usize>| {
             if result.is_ok() {
@@ -355,20 +439,35 @@ impl Encoder<'_> {
         parts.into_iter().try_for_each(|part| self.part(bpe, &lowered, part, &alignment, local, sink))
     }
 
+    /// One pre-token of a byte-level vocabulary that is not remembered.
+    #[inline(never)]
+    fn unknown_word<S: Sink>(
+        &self,
+        bpe: &Bpe,
+        word: &[u8],
+        place: Option<Place>,
+        alignment: &Alignment,
+        local: &mut Local,
+        sink: &mut S,
+    ) {
+        local.ids.clear();
+        self.bytes(bpe, word, local, &mut Out { sink, alignment, base: 0, inserted: 0 });
+        if let Some(place) = place {
+            local.memo.remember(place, &local.ids);
+        }
+    }
+
     /// One pre-token of a vocabulary with a merges list.
     #[inline]
-    fn word<S: Sink>(&self, bpe: &Bpe, word: &[u8], local: &mut Local, mut out: Out<'_, S>) -> Result<(), EncodeError> {
+    fn word<S: Sink>(
+        &self,
+        bpe: &Bpe,
+        word: &[u8],
+        local: &mut Local,
+        mut out: Out<'_, S>,
+    ) -> Result<(), EncodeError> {
         if bpe.byte_encode {
-            let place = if S::SPANS { None } else { Memo::place(word) };
-            if let Some(ids) = place.and_then(|place| local.memo.recall(place)) {
-                out.sink.extend(ids);
-                return Ok(());
-            }
-            local.ids.clear();
             self.bytes(bpe, word, local, &mut out);
-            if let Some(place) = place {
-                local.memo.remember(place, &local.ids);
-            }
             return Ok(());
         }
         let whole_newlines = matches!(bpe.kind, PreKind::Gemma4 | PreKind::Mmbert);
@@ -421,7 +520,8 @@ impl Encoder<'_> {
         self.words(word, |part| {
             if result.is_ok() {
                 let out = Out { sink: &mut *sink, alignment, base: base + part.start, inserted };
-                result = self.characters(&word[part], &self.vocabulary.pairs, unknown, local, out);
+                let place = if S::SPANS { None } else { Memo::place_in(word, part.clone()) };
+                result = self.characters(&word[part], place, &self.vocabulary.pairs, unknown, local, out);
             }
         });
         result
@@ -452,7 +552,9 @@ impl Encoder<'_> {
             // llama.cpp looks up each byte of the symbol's text in the GPT-2 alphabet as a token of one byte. Only the
             // ASCII characters of that alphabet are one byte; what is not found is dropped without a word.
             for at in span {
-                if let Some(&token) = self.vocabulary.bytes.get(usize::from(word[at])).filter(|&&token| token != NONE) {
+                if let Some(&token) =
+                    self.vocabulary.bytes.get(usize::from(word[at])).filter(|&&token| token != NONE)
+                {
                     ids.push(token);
                     out.push(token, at..at + 1);
                 }
@@ -460,28 +562,74 @@ impl Encoder<'_> {
         });
     }
 
+    /// A word that is not remembered, with its spaces still to be rewritten.
+    #[inline(never)]
+    fn escaped<S: Sink>(
+        &self,
+        prefix: &[u8],
+        word: &[u8],
+        place: Option<Place>,
+        merges: &impl Merges,
+        unknown: Unknown,
+        local: &mut Local,
+        out: Out<'_, S>,
+    ) -> Result<(), EncodeError> {
+        let mut escaped = std::mem::take(&mut local.escaped);
+        escaped.clear();
+        escaped.extend_from_slice(prefix);
+        for part in word.split_inclusive(|&byte| byte == b' ') {
+            match part.strip_suffix(b" ") {
+                Some(part) => {
+                    escaped.extend_from_slice(part);
+                    escaped.extend_from_slice(SPACE);
+                }
+                None => escaped.extend_from_slice(part),
+            }
+        }
+        let result = self.compute(&escaped, place, merges, unknown, local, out);
+        escaped.clear();
+        escaped.shrink_to(KEPT);
+        local.escaped = escaped;
+        result
+    }
+
     /// A word of a vocabulary that works on characters.
     fn characters<S: Sink>(
         &self,
         word: &[u8],
+        place: Option<Place>,
+        merges: &impl Merges,
+        unknown: Unknown,
+        local: &mut Local,
+        out: Out<'_, S>,
+    ) -> Result<(), EncodeError> {
+        if place.is_some_and(|place| local.memo.recall_into(place, out.sink)) {
+            return Ok(());
+        }
+        self.compute(word, place, merges, unknown, local, out)
+    }
+
+    /// As [`Encoder::characters`], for a word that is not remembered but will be.
+    fn compute<S: Sink>(
+        &self,
+        word: &[u8],
+        place: Option<Place>,
         merges: &impl Merges,
         unknown: Unknown,
         local: &mut Local,
         mut out: Out<'_, S>,
     ) -> Result<(), EncodeError> {
-        let place = if S::SPANS { None } else { Memo::place(word) };
-        if let Some(ids) = place.and_then(|place| local.memo.recall(place)) {
-            out.sink.extend(ids);
-            return Ok(());
-        }
-        let Local { scratch, ids, memo, .. } = local;
+        let Local { scratch, ids, memo, characters, .. } = local;
         ids.clear();
         scratch.clear();
         let mut at = 0;
         while at < word.len() {
-            let len = unicode::utf8_len(word[at]).min(word.len() - at);
-            scratch.push(self.vocabulary.symbol(&word[at..at + len]).unwrap_or(NONE), at);
-            at += len;
+            let whole = unicode::utf8_len(word[at]);
+            let character = &word[at..word.len().min(at + whole)];
+            let find = || self.vocabulary.symbol(character).unwrap_or(NONE);
+            let symbol = if character.len() == whole { characters.symbol(character, find) } else { find() };
+            scratch.push(symbol, at);
+            at += whole;
         }
         let mut result = Ok(());
         scratch.merge(word, merges, |symbol, span| {
@@ -512,6 +660,44 @@ impl Encoder<'_> {
         result
     }
 
+    /// As [`Encoder::words`], for a text whose spaces are still to be rewritten.
+    #[inline]
+    fn spaced_words(&self, text: &[u8], mut each: impl FnMut(Range<usize>)) {
+        let bridges = self.vocabulary.bridges;
+        let marker = |at: usize| match text.get(at) {
+            Some(b' ') => 1,
+            Some(0xE2) if text[at..].starts_with(SPACE) => SPACE.len(),
+            _ => 0,
+        };
+        let (mut start, mut at) = (0, 0);
+        loop {
+            at = next_space(text, at);
+            if at == text.len() {
+                break;
+            }
+            let mut len = marker(at);
+            if len == 0 {
+                at += 1;
+                continue;
+            }
+            if at > start {
+                let before = text[at - 1];
+                let bridged = bridges[usize::from(before >> 6)] >> (before & 63) & 1 != 0;
+                if !bridged {
+                    each(start..at);
+                    start = at;
+                }
+            }
+            while len > 0 {
+                at += len;
+                len = marker(at);
+            }
+        }
+        if start < text.len() {
+            each(start..text.len());
+        }
+    }
+
     /// Cuts a well-formed text where no merge can reach across: before a `▁` that follows another character, provided that no
     /// symbol of this vocabulary holds that character's last byte and `▁` in a row. Then the parts merge independently of
     /// each other, short enough for the memo and for the quick merge loop.
@@ -530,6 +716,28 @@ impl Encoder<'_> {
             each(start..text.len());
         }
     }
+}
+
+/// So many bytes of a rewritten word a thread keeps room for.
+const KEPT: usize = 1 << 16;
+
+/// Where the first space from `at` on begins, or what could be a `▁`; the length of `text` if there is none.
+#[inline]
+fn next_space(text: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * ONES;
+    while let Some(eight) = text.get(at..).and_then(|rest| rest.first_chunk()) {
+        let eight = u64::from_le_bytes(*eight);
+        // The lowest zero byte of each is found for certain; one above it perhaps in error.
+        let zero = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes & HIGH;
+        let found = zero(eight ^ 0x20 * ONES) | zero(eight ^ 0xE2 * ONES);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest.iter().position(|&byte| byte == b' ' || byte == 0xE2).unwrap_or(rest.len())
 }
 
 /// A place for ids, that knows where the text at hand stands in the original.
@@ -567,7 +775,12 @@ enum Unknown {
 }
 
 /// `text` with `prefix` in front of it and, if `escape`, each space as `▁`.
-fn escape<'t, S: Sink>(text: &'t [u8], base: usize, prefix: &[u8], escape: bool) -> (Cow<'t, [u8]>, Alignment) {
+fn escape<'t, S: Sink>(
+    text: &'t [u8],
+    base: usize,
+    prefix: &[u8],
+    escape: bool,
+) -> (Cow<'t, [u8]>, Alignment) {
     if prefix.is_empty() && !(escape && memchr::memchr(b' ', text).is_some()) {
         return (Cow::Borrowed(text), Alignment::identity(base));
     }
@@ -676,7 +889,13 @@ impl Decoder {
 
     /// Appends what `id` adds to the text; `None` when `id` names no token.
     #[inline]
-    pub(crate) fn push(&mut self, recipe: &Recipe, vocabulary: &Vocabulary, id: u32, out: &mut Vec<u8>) -> Option<()> {
+    pub(crate) fn push(
+        &mut self,
+        recipe: &Recipe,
+        vocabulary: &Vocabulary,
+        id: u32,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
         let first = std::mem::take(&mut self.first);
         if !self.render {
             if let Some(eos) = self.held.take() {
@@ -694,6 +913,31 @@ impl Decoder {
         self.piece(vocabulary, id, out)
     }
 
+    /// As [`Decoder::push`] for one id after the other; an id that names no token comes back as the error.
+    pub(crate) fn push_all(
+        &mut self,
+        recipe: &Recipe,
+        vocabulary: &Vocabulary,
+        ids: &[u32],
+        out: &mut Vec<u8>,
+    ) -> Result<(), u32> {
+        let held = recipe.special.eos.filter(|_| recipe.add_eos && !self.render);
+        let hidden = if self.render { 0 } else { attribute::UNKNOWN | attribute::CONTROL };
+        let mut rest = ids;
+        while let &[id, ref tail @ ..] = rest {
+            // Once the beginning is over, each id is its piece, until an EOS comes.
+            if !(self.first || self.strip || self.strip_first || self.held.is_some()) && held != Some(id) {
+                let run = rest.iter().position(|&id| held == Some(id)).unwrap_or(rest.len());
+                vocabulary.append_pieces(&rest[..run], hidden, out)?;
+                rest = &rest[run..];
+            } else {
+                self.push(recipe, vocabulary, id, out).ok_or(id)?;
+                rest = tail;
+            }
+        }
+        Ok(())
+    }
+
     fn piece(&mut self, vocabulary: &Vocabulary, id: u32, out: &mut Vec<u8>) -> Option<()> {
         let mut piece = vocabulary.piece(id)?;
         let strip = std::mem::take(&mut self.strip) || self.strip_first;
@@ -709,53 +953,46 @@ impl Decoder {
     }
 }
 
-/// The clean-up of `clean_up_tokenization_spaces`, in llama.cpp's three passes over bytes: ` .` → `.` (also `?`, `!`, `,`),
-/// ` ' ` → `'`, and ` 's` → `'s` (also `'m`, `'re`, `'ve`; `'t`, `'d` and `'ll` keep their space).
+/// The clean-up of `clean_up_tokenization_spaces`: ` .` → `.` (also `?`, `!`, `,`), ` ' ` → `'`, and ` 's` → `'s` (also `'m`,
+/// `'re`, `'ve`; `'t`, `'d` and `'ll` keep their space).
+///
+/// llama.cpp makes three passes over the bytes, one a rule, each on what the one before left. Here it is one: what a rule
+/// takes away brings another rule's pattern about in one place only, which is marked below.
 pub(crate) fn clean_spaces(text: &mut Vec<u8>) {
-    if text.is_empty() {
-        return;
-    }
-    let mut out = Vec::with_capacity(text.len());
-    out.push(text[0]);
-    for i in 1..text.len() {
-        if text[i - 1] == b' ' && matches!(text[i], b'?' | b'!' | b'.' | b',') {
-            out.pop();
+    let closes = |byte: Option<&u8>| matches!(byte, Some(b'?' | b'!' | b'.' | b','));
+    let contracts = |rest: &[u8]| matches!(rest, [b's' | b'm', ..] | [b'r' | b'v', b'e', ..]);
+    let mut out = Vec::new();
+    // What stands before is in `out`, or was taken away.
+    let mut done = 0;
+    for at in memchr::memchr_iter(b' ', text) {
+        // The space behind an apostrophe is gone, and no longer counts as one for what follows.
+        if at < done {
+            continue;
         }
-        out.push(text[i]);
-    }
-    std::mem::swap(text, &mut out);
-
-    out.clear();
-    out.push(text[0]);
-    let mut i = 1;
-    let mut before = text[0];
-    while i < text.len() {
-        if text[i] == b'\'' && before == b' ' && text.get(i + 1) == Some(&b' ') {
-            out.pop();
-            out.push(b'\'');
-            // The space behind the apostrophe is gone, and no longer counts as one for what follows.
-            before = 0;
-            i += 2;
-        } else {
-            out.push(text[i]);
-            before = text[i];
-            i += 1;
-        }
-    }
-    std::mem::swap(text, &mut out);
-
-    out.clear();
-    out.push(text[0]);
-    for i in 1..text.len() {
-        if text[i - 1] == b' ' && text[i] == b'\'' {
-            let rest = &text[i + 1..];
-            if matches!(rest, [b's' | b'm', ..] | [b'r' | b'v', b'e', ..]) {
-                out.pop();
+        let rest = &text[at + 1..];
+        let go_on = match rest {
+            [b'\'', b' ', rest @ ..] if !closes(rest.first()) => {
+                out.extend_from_slice(&text[done..at]);
+                // Between two spaces: then the apostrophe has moved up to the one before.
+                if out.last() == Some(&b' ') && contracts(rest) {
+                    out.pop();
+                }
+                out.push(b'\'');
+                done = at + 3;
+                continue;
             }
+            [b'\'', rest @ ..] => !contracts(rest),
+            _ => !closes(rest.first()),
+        };
+        if !go_on {
+            out.extend_from_slice(&text[done..at]);
+            done = at + 1;
         }
-        out.push(text[i]);
     }
-    std::mem::swap(text, &mut out);
+    if done > 0 {
+        out.extend_from_slice(&text[done..]);
+        *text = out;
+    }
 }
 
 /// The longest prefix of `text` that [`clean_spaces`] treats the same whatever follows: it ends between two bytes that no

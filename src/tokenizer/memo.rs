@@ -1,6 +1,10 @@
 //! A memory of short pre-tokens and their ids, one a thread and a tokenizer, bounded.
 
+use std::ops::Range;
+
 use bytemuck::{Pod, Zeroable};
+
+use super::sink::Sink;
 
 /// The longest pre-token that is remembered, in bytes: with its length it makes one 16-byte key. 99.8 % of English
 /// pre-tokens fit.
@@ -9,68 +13,248 @@ const LONGEST: usize = 15;
 /// The most ids that are remembered for a pre-token: they fill the slot's second half.
 pub(crate) const MOST_IDS: usize = 4;
 
-/// 2¹⁴ slots of 32 bytes: half a megabyte, which stays in a second-level cache.
-const SLOTS: usize = 1 << 14;
+/// 2¹⁴ sets of two slots of 32 bytes: one megabyte, which stays in a second-level cache. Memory that no pre-token has reached
+/// is not touched.
+const SETS: usize = 1 << 14;
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct Slot {
-    /// The bytes of the pre-token, its length in the last one; never zero, since no pre-token is empty.
+    /// The bytes of the pre-token. The last byte has its length in the lower four bits, never zero since no pre-token is
+    /// empty, and the number of ids in the upper ones.
     key: [u64; 2],
-    /// Ids, [`u32::MAX`] behind the last.
+    /// The ids; what stands behind them means nothing.
     ids: [u32; MOST_IDS],
 }
 
-/// A direct-mapped cache: a pre-token has one slot, and the latest takes it.
+impl Slot {
+    #[inline]
+    fn is(&self, key: [u64; 2]) -> bool {
+        // All but the number of ids.
+        (self.key[0] ^ key[0]) | (self.key[1] ^ key[1]) << 4 == 0
+    }
+
+    #[inline]
+    fn count(&self) -> usize {
+        (self.key[1] >> COUNT_SHIFT) as usize
+    }
+}
+
+/// One cache line: where a pre-token belongs, with one that it does not drive out.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Set {
+    slots: [Slot; 2],
+}
+
+/// A cache of two ways: of the pre-tokens of a set the latest two are remembered.
 pub(crate) struct Memo {
-    slots: Box<[Slot]>,
+    sets: Box<[Set; SETS]>,
 }
 
 /// Where a pre-token belongs.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     key: [u64; 2],
-    slot: usize,
+    set: usize,
 }
 
 impl Memo {
     pub(crate) fn new() -> Self {
-        Self { slots: bytemuck::zeroed_slice_box(SLOTS) }
+        Self { sets: bytemuck::zeroed_box() }
     }
 
     /// The place of `word`; `None` when it is empty or too long to be remembered.
     #[inline]
     pub(crate) fn place(word: &[u8]) -> Option<Place> {
-        if word.is_empty() || word.len() > LONGEST {
+        let len = word.len();
+        if len.wrapping_sub(1) >= LONGEST {
             return None;
         }
-        let mut bytes = [0; 16];
-        bytes[..word.len()].copy_from_slice(word);
-        bytes[LONGEST] = word.len() as u8;
-        let key: [u64; 2] = bytemuck::cast(bytes);
-        let mixed = (key[0] ^ key[1].rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let mixed = (mixed ^ mixed >> 32 ^ key[1]).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-        Some(Place { key, slot: (mixed >> 40) as usize & (SLOTS - 1) })
+        let key = if let (Some(first), Some(last)) = (word.first_chunk(), word.last_chunk()) {
+            // The last eight bytes overlap the first; what the two share is shifted out.
+            let high = if len == 8 { 0 } else { u64::from_le_bytes(*last) >> (8 * (16 - len)) };
+            [u64::from_le_bytes(*first), high]
+        } else if let (Some(first), Some(last)) = (word.first_chunk(), word.last_chunk()) {
+            let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+            [u64::from(first) | u64::from(last) << (8 * (len - 4)), 0]
+        } else {
+            // Of up to three bytes: the first, the middle one and the last are all.
+            let (middle, last) = (len / 2, len - 1);
+            let low = u64::from(word[0])
+                | u64::from(word[middle]) << (8 * middle)
+                | u64::from(word[last]) << (8 * last);
+            [low, 0]
+        };
+        Some(Self::placed(key, len))
+    }
+
+    /// The place of `text[word]`: as [`Memo::place`], without a branch on its length where more text follows.
+    #[inline]
+    pub(crate) fn place_in(text: &[u8], word: Range<usize>) -> Option<Place> {
+        let len = word.len();
+        if len.wrapping_sub(1) >= LONGEST {
+            return None;
+        }
+        let Some(bytes) = text.get(word.start..).and_then(|rest| rest.first_chunk::<16>()) else {
+            return Self::place(text.get(word)?);
+        };
+        let [low, high]: [u64; 2] = bytemuck::cast(*bytes);
+        let mask = MASKS[len];
+        Some(Self::placed([u64::from_le(low) & mask[0], u64::from_le(high) & mask[1]], len))
+    }
+
+    #[inline]
+    fn placed(key: [u64; 2], len: usize) -> Place {
+        let key = [key[0], key[1] | (len as u64) << LEN_SHIFT];
+        // One multiplication to 128 bits, both halves of which count.
+        let product = u128::from(key[0] ^ 0x9E37_79B9_7F4A_7C15) * u128::from(key[1] ^ 0xD6E8_FEB8_6659_FD93);
+        Place { key, set: ((product >> 64) ^ product) as usize & (SETS - 1) }
+    }
+
+    #[inline]
+    fn find(&self, place: Place) -> Option<&Slot> {
+        let Set { slots: [first, second] } = &self.sets[place.set];
+        if first.is(place.key) {
+            Some(first)
+        } else if second.is(place.key) {
+            Some(second)
+        } else {
+            None
+        }
     }
 
     /// The ids remembered for a pre-token.
     #[inline]
     pub(crate) fn recall(&self, place: Place) -> Option<&[u32]> {
-        let slot = &self.slots[place.slot];
-        (slot.key == place.key).then(|| {
-            let len = slot.ids.iter().position(|&id| id == u32::MAX).unwrap_or(MOST_IDS);
-            &slot.ids[..len]
-        })
+        self.find(place).map(|slot| &slot.ids[..slot.count().min(MOST_IDS)])
+    }
+
+    /// Gives the ids remembered for a pre-token to `sink`; `false` when there are none to remember.
+    #[inline]
+    pub(crate) fn recall_into(&self, place: Place, sink: &mut impl Sink) -> bool {
+        let Some(slot) = self.find(place) else { return false };
+        sink.extend_few(&slot.ids, slot.count());
+        true
     }
 
     /// Remembers `ids` unless there are too many.
     #[inline]
     pub(crate) fn remember(&mut self, place: Place, ids: &[u32]) {
-        if ids.len() <= MOST_IDS && !ids.contains(&u32::MAX) {
-            let slot = &mut self.slots[place.slot];
-            slot.key = place.key;
-            slot.ids = [u32::MAX; MOST_IDS];
+        if ids.len() <= MOST_IDS {
+            let mut slot = Slot { key: place.key, ids: [0; MOST_IDS] };
+            slot.key[1] |= (ids.len() as u64) << COUNT_SHIFT;
             slot.ids[..ids.len()].copy_from_slice(ids);
+            let slots = &mut self.sets[place.set].slots;
+            *slots = [slot, slots[0]];
         }
+    }
+}
+
+/// A memory of characters and the symbols they are, for engines that begin with characters.
+#[derive(Debug, Default)]
+pub(crate) struct Characters {
+    /// Made on first use. Bytes of the character plus one, zero where nothing is remembered; and its symbol.
+    entries: Option<Box<[[u32; 2]; CHARACTERS]>>,
+}
+
+/// 16 kilobytes: ASCII and one or two other scripts.
+const CHARACTERS: usize = 1 << 11;
+
+impl Characters {
+    /// The symbol of `character`, one whole character as its first byte has it, by `find` if it is not remembered.
+    #[inline]
+    pub(crate) fn symbol(&mut self, character: &[u8], find: impl FnOnce() -> u32) -> u32 {
+        let key = match *character {
+            [a] => u32::from(a),
+            [a, b] => u32::from_le_bytes([a, b, 0, 0]),
+            [a, b, c] => u32::from_le_bytes([a, b, c, 0]),
+            // None that is well-formed ends in 0xFF, so one more is never zero.
+            [a, b, c, d @ 0..=0xFE] => u32::from_le_bytes([a, b, c, d]),
+            _ => return find(),
+        };
+        let entries = self.entries.get_or_insert_with(bytemuck::zeroed_box);
+        let entry =
+            &mut entries[(key.wrapping_mul(0x9E37_79B1) >> (32 - CHARACTERS.trailing_zeros())) as usize];
+        if entry[0] != key + 1 {
+            *entry = [key + 1, find()];
+        }
+        entry[1]
+    }
+}
+
+/// Of a key's second word.
+const LEN_SHIFT: u32 = 56;
+const COUNT_SHIFT: u32 = 60;
+
+/// What of 16 bytes belongs to a pre-token of so many.
+static MASKS: [[u64; 2]; 16] = {
+    let mut masks = [[0; 2]; 16];
+    let mut len = 1;
+    while len < 16 {
+        masks[len] = if len < 8 { [(1 << (8 * len)) - 1, 0] } else { [u64::MAX, (1 << (8 * (len - 8))) - 1] };
+        len += 1;
+    }
+    masks
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_has_one_place_wherever_it_stands() {
+        let text: Vec<u8> = (1..=40).collect();
+        let mut seen = Vec::new();
+        for start in 0..text.len() {
+            for end in start..=text.len() {
+                let (place, within) = (Memo::place(&text[start..end]), Memo::place_in(&text, start..end));
+                let expected = (1..=LONGEST).contains(&(end - start)).then(|| {
+                    let mut bytes = [0; 16];
+                    bytes[..end - start].copy_from_slice(&text[start..end]);
+                    bytes[LONGEST] = (end - start) as u8;
+                    [0, 8].map(|at| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()))
+                });
+                assert_eq!(place.map(|place| place.key), expected);
+                assert_eq!(
+                    within.map(|place| (place.key, place.set)),
+                    place.map(|place| (place.key, place.set))
+                );
+                Extend::extend(&mut seen, expected);
+            }
+        }
+        let all = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), all, "no two words share a key");
+    }
+
+    #[test]
+    fn a_word_is_recalled_with_its_ids_and_too_many_are_not_kept() {
+        let mut memo = Memo::new();
+        for count in 0..=MOST_IDS + 1 {
+            let word = [b'w'; 15];
+            let place = Memo::place(&word[..=count]).unwrap();
+            assert_eq!(memo.recall(place), None);
+            let ids: Vec<u32> = (0..count as u32).map(|i| u32::MAX - i).collect();
+            memo.remember(place, &ids);
+            let kept = count <= MOST_IDS;
+            assert_eq!(memo.recall(place), kept.then_some(&ids[..]));
+            let mut out = vec![7];
+            assert_eq!(memo.recall_into(place, &mut out), kept);
+            assert_eq!(out[1..], ids[..if kept { count } else { 0 }]);
+        }
+    }
+
+    #[test]
+    fn the_latest_two_of_a_set_stay() {
+        let mut memo = Memo::new();
+        let mut places: Vec<Place> = (0..200_000_u32).filter_map(|i| Memo::place(&i.to_le_bytes())).collect();
+        places.retain(|place| place.set == 5);
+        let [a, b, c] = places[..3] else { panic!("a set for so few words") };
+        for (place, id) in [(a, 1), (b, 2), (c, 3)] {
+            memo.remember(place, &[id]);
+        }
+        assert_eq!([memo.recall(a), memo.recall(b), memo.recall(c)], [None, Some(&[2][..]), Some(&[3])]);
     }
 }

@@ -18,16 +18,22 @@ pub(crate) enum Fragment {
     Token(u32, Range<usize>),
 }
 
-/// Cuts `text` at its special tokens. Without `parse`, only tokens that are user-defined and neither control nor unknown
+/// Cuts `text` at its special tokens and calls `each` with the parts, in order. Without `parse`, only tokens that are user-defined and neither control nor unknown
 /// count.
 ///
 /// One scan when nothing is found. Otherwise linear in the text but for places where special tokens overlap each other.
-pub(crate) fn partition(specials: &Specials, vocabulary: &Vocabulary, text: &[u8], parse: bool) -> Vec<Fragment> {
-    let mut fragments = Vec::new();
+pub(crate) fn partition<E>(
+    specials: &Specials,
+    vocabulary: &Vocabulary,
+    text: &[u8],
+    parse: bool,
+    mut each: impl FnMut(Fragment) -> Result<(), E>,
+) -> Result<(), E> {
     if text.is_empty() {
-        return fragments;
+        return Ok(());
     }
-    let counts = |id: u32| parse || vocabulary.attributes(id) & (attribute::CONTROL | attribute::UNKNOWN) == 0;
+    let counts =
+        |id: u32| parse || vocabulary.attributes(id) & (attribute::CONTROL | attribute::UNKNOWN) == 0;
 
     let limit = 64 + text.len() / 4;
     let mut occurrences: Vec<Occurrence> = Vec::new();
@@ -40,24 +46,14 @@ pub(crate) fn partition(specials: &Specials, vocabulary: &Vocabulary, text: &[u8
         occurrences.len() <= limit && !strips
     });
     if occurrences.is_empty() {
-        fragments.push(Fragment::Raw(0..text.len()));
-        return fragments;
+        return each(Fragment::Raw(0..text.len()));
     }
     if strips || occurrences.len() > limit {
-        return one_token_at_a_time(specials, vocabulary, text, &counts);
+        return one_token_at_a_time(specials, vocabulary, text, &counts).into_iter().try_for_each(each);
     }
 
     // Occurrences arrive by start. Those that overlap form a cluster; what happens in one cluster cannot touch another.
     let mut at = 0;
-    let mut emit = |claims: &mut Vec<Occurrence>| {
-        for claim in claims.drain(..) {
-            if at < claim.start {
-                fragments.push(Fragment::Raw(at..claim.start));
-            }
-            fragments.push(Fragment::Token(claim.id, claim.start..claim.end));
-            at = claim.end;
-        }
-    };
     let mut claims = Vec::new();
     let mut rest = &mut occurrences[..];
     while let Some(first) = rest.first() {
@@ -69,13 +65,19 @@ pub(crate) fn partition(specials: &Specials, vocabulary: &Vocabulary, text: &[u8
         }
         let (cluster, others) = rest.split_at_mut(len);
         claim(cluster, &mut claims);
-        emit(&mut claims);
+        for claim in claims.drain(..) {
+            if at < claim.start {
+                each(Fragment::Raw(at..claim.start))?;
+            }
+            each(Fragment::Token(claim.id, claim.start..claim.end))?;
+            at = claim.end;
+        }
         rest = others;
     }
     if at < text.len() {
-        fragments.push(Fragment::Raw(at..text.len()));
+        each(Fragment::Raw(at..text.len()))?;
     }
-    fragments
+    Ok(())
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,8 +114,11 @@ fn one_token_at_a_time(
 ) -> Vec<Fragment> {
     let mut present = vec![false; specials.len()];
     specials.scan_ordinals(text, |ordinal| present[ordinal] = true);
-    let mut order: Vec<(u32, &[u8])> =
-        (0..specials.len()).filter(|&i| present[i]).map(|i| specials.entry(i)).filter(|&(id, _)| counts(id)).collect();
+    let mut order: Vec<(u32, &[u8])> = (0..specials.len())
+        .filter(|&i| present[i])
+        .map(|i| specials.entry(i))
+        .filter(|&(id, _)| counts(id))
+        .collect();
     order.sort_unstable_by_key(|&(id, token)| (std::cmp::Reverse(token.len()), id));
 
     let mut fragments = vec![Fragment::Raw(0..text.len())];
@@ -130,7 +135,8 @@ fn one_token_at_a_time(
                 let (at, after) = (start + found, start + found + token.len());
                 let mut left = at;
                 if attributes & attribute::LSTRIP != 0 {
-                    left = start + text[start..at].iter().rposition(|&b| !is_space(b)).map_or(0, |last| last + 1);
+                    left = start
+                        + text[start..at].iter().rposition(|&b| !is_space(b)).map_or(0, |last| last + 1);
                 }
                 if start < left {
                     next.push(Fragment::Raw(start..left));

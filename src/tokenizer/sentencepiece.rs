@@ -110,12 +110,13 @@ impl Encoder<'_> {
             sink.push(bos, 0..0);
         }
         if special.parses() && !self.specials.is_empty() {
-            for fragment in partition(self.specials, self.vocabulary, text, true) {
-                match fragment {
-                    Fragment::Token(id, span) => sink.push(id, span),
-                    Fragment::Raw(span) => self.ordinary(&text[span.clone()], span.start, local, sink)?,
+            partition(self.specials, self.vocabulary, text, true, |fragment| match fragment {
+                Fragment::Token(id, span) => {
+                    sink.push(id, span);
+                    Ok(())
                 }
-            }
+                Fragment::Raw(span) => self.ordinary(&text[span.clone()], span.start, local, sink),
+            })?;
         } else {
             self.ordinary(text, 0, local, sink)?;
         }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::memo::MOST_IDS;
+
 /// Takes ids in order. One encoder serves all sinks; what a sink does not need is never computed.
 pub(crate) trait Sink {
     /// Whether the sink wants to know where an id's text stands.
@@ -12,6 +14,12 @@ pub(crate) trait Sink {
 
     /// Takes ids without places; only called where [`Sink::SPANS`] is false.
     fn extend(&mut self, ids: &[u32]);
+
+    /// Takes the first `count` of `ids`; only called where [`Sink::SPANS`] is false.
+    #[inline]
+    fn extend_few(&mut self, ids: &[u32; MOST_IDS], count: usize) {
+        self.extend(&ids[..count.min(MOST_IDS)]);
+    }
 }
 
 impl Sink for Vec<u32> {
@@ -25,6 +33,14 @@ impl Sink for Vec<u32> {
     #[inline]
     fn extend(&mut self, ids: &[u32]) {
         self.extend_from_slice(ids);
+    }
+
+    #[inline]
+    fn extend_few(&mut self, ids: &[u32; MOST_IDS], count: usize) {
+        // All of them, which is one store, and then not those behind: quicker than a copy of any length.
+        let len = self.len() + count;
+        self.extend_from_slice(ids);
+        self.truncate(len);
     }
 }
 

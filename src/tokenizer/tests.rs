@@ -319,3 +319,62 @@ fn public_types_are_send_and_sync() {
     check::<crate::Resolution>();
     check::<crate::Error>();
 }
+
+/// llama.cpp's clean-up of spaces as it is written: three passes.
+fn clean_in_three_passes(text: &mut Vec<u8>) {
+    if text.is_empty() {
+        return;
+    }
+    let mut out = Vec::with_capacity(text.len());
+    out.push(text[0]);
+    for i in 1..text.len() {
+        if text[i - 1] == b' ' && matches!(text[i], b'?' | b'!' | b'.' | b',') {
+            out.pop();
+        }
+        out.push(text[i]);
+    }
+    std::mem::swap(text, &mut out);
+
+    out.clear();
+    out.push(text[0]);
+    let mut i = 1;
+    let mut before = text[0];
+    while i < text.len() {
+        if text[i] == b'\'' && before == b' ' && text.get(i + 1) == Some(&b' ') {
+            out.pop();
+            out.push(b'\'');
+            // The space behind the apostrophe is gone, and no longer counts as one for what follows.
+            before = 0;
+            i += 2;
+        } else {
+            out.push(text[i]);
+            before = text[i];
+            i += 1;
+        }
+    }
+    std::mem::swap(text, &mut out);
+
+    out.clear();
+    out.push(text[0]);
+    for i in 1..text.len() {
+        if text[i - 1] == b' ' && text[i] == b'\'' {
+            let rest = &text[i + 1..];
+            if matches!(rest, [b's' | b'm', ..] | [b'r' | b'v', b'e', ..]) {
+                out.pop();
+            }
+        }
+        out.push(text[i]);
+    }
+    std::mem::swap(text, &mut out);
+}
+
+proptest! {
+    #[test]
+    fn one_pass_cleans_as_three_do(parts in proptest::collection::vec(prop::sample::select(vec![" ", " ", "'", "s", "m", "re", "ve", "r", ".", ",", "!", "?", "x", "é"]), 0..24)) {
+        let mut expected = parts.concat().into_bytes();
+        let mut text = expected.clone();
+        clean_in_three_passes(&mut expected);
+        super::llama::clean_spaces(&mut text);
+        prop_assert_eq!(text, expected);
+    }
+}

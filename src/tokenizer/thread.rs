@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 
 use super::bpe::Scratch;
-use super::memo::Memo;
 use super::unigram::Lattice;
+use super::memo::{Characters, Memo};
 
-/// Scratch space and memo of one tokenizer on one thread: about half a megabyte once it is in use.
+/// Scratch space and memo of one tokenizer on one thread: up to one and a half megabytes once it has seen much text.
 pub(crate) struct Local {
     pub(crate) scratch: Scratch,
     pub(crate) memo: Memo,
@@ -16,6 +16,9 @@ pub(crate) struct Local {
     pub(crate) word: Vec<u8>,
     /// The search for the best tokens of a word.
     pub(crate) lattice: Lattice<f64>,
+    /// A word whose spaces had to be rewritten.
+    pub(crate) escaped: Vec<u8>,
+    pub(crate) characters: Characters,
     pub(crate) unigram: super::unigram::Scratch,
     pub(crate) wordpiece: super::wordpiece::Scratch,
     pub(crate) plamo: super::plamo::Scratch,
@@ -30,6 +33,8 @@ impl Local {
             ids: Vec::new(),
             word: Vec::new(),
             lattice: Lattice::default(),
+            escaped: Vec::new(),
+            characters: Characters::default(),
             unigram: super::unigram::Scratch::default(),
             wordpiece: super::wordpiece::Scratch::default(),
             plamo: super::plamo::Scratch::default(),

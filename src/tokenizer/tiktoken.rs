@@ -10,7 +10,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::llama::repair;
-use super::memo::Memo;
+use super::memo::{Memo, Place};
 use super::partition::{Fragment, partition};
 use super::pre_tokenizer::Split;
 use super::sink::{Alignment, Sink};
@@ -50,12 +50,13 @@ impl Encoder<'_> {
             sink.push(bos, 0..0);
         }
         if special.parses() && !self.specials.is_empty() {
-            for fragment in partition(self.specials, self.vocabulary, text, true) {
-                match fragment {
-                    Fragment::Token(id, span) => sink.push(id, span),
-                    Fragment::Raw(span) => self.ordinary(text, span, local, sink)?,
+            partition(self.specials, self.vocabulary, text, true, |fragment| match fragment {
+                Fragment::Token(id, span) => {
+                    sink.push(id, span);
+                    Ok(())
                 }
-            }
+                Fragment::Raw(span) => self.ordinary(text, span, local, sink),
+            })?;
         } else {
             self.ordinary(text, 0..text.len(), local, sink)?;
         }
@@ -76,28 +77,25 @@ impl Encoder<'_> {
             repair::<S>(Cow::Borrowed(&text[span.clone()]), Alignment::identity(span.start));
         let mut result = Ok(());
         self.recipe.split.matches(&text, &mut |word: Range<usize>| {
-            if result.is_ok() {
-                result = self.word(&text[word.clone()], word.start, &alignment, local, sink);
+            let place = if S::SPANS { None } else { Memo::place_in(&text, word.clone()) };
+            if !place.is_some_and(|place| local.memo.recall_into(place, sink)) && result.is_ok() {
+                result = self.word(&text[word.clone()], place, word.start, &alignment, local, sink);
             }
         })?;
         result
     }
 
-    /// One piece; `base` is where it begins in the text that `alignment` leads back from.
-    #[inline]
+    /// One piece that is not remembered; `base` is where it begins in the text that `alignment` leads back from.
+    #[inline(never)]
     fn word<S: Sink>(
         &self,
         word: &[u8],
+        place: Option<Place>,
         base: usize,
         alignment: &Alignment,
         local: &mut Local,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
-        let place = if S::SPANS { None } else { Memo::place(word) };
-        if let Some(ids) = place.and_then(|place| local.memo.recall(place)) {
-            sink.extend(ids);
-            return Ok(());
-        }
         let Local { scratch, ids, memo, .. } = local;
         ids.clear();
         let original = |span: Range<usize>| alignment.original(base + span.start..base + span.end);
@@ -146,9 +144,14 @@ impl Decoder {
     #[inline]
     pub(crate) fn push(&self, vocabulary: &Vocabulary, id: u32, out: &mut Vec<u8>) -> Option<()> {
         let piece = vocabulary.piece(id)?;
-        if self.render || vocabulary.attributes(id) & attribute::CONTROL == 0 {
+        if vocabulary.attributes(id) & self.hidden() == 0 {
             out.extend_from_slice(piece);
         }
         Some(())
+    }
+
+    /// The attributes of tokens that are left out.
+    pub(crate) fn hidden(&self) -> u16 {
+        if self.render { 0 } else { attribute::CONTROL }
     }
 }

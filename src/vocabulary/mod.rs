@@ -275,6 +275,38 @@ impl Vocabulary {
         }
     }
 
+    /// Appends what `ids` render to, without those that have one of the `hidden` attributes; an id that names no token comes
+    /// back as the error, with what was before it appended.
+    pub(crate) fn append_pieces(&self, ids: &[u32], hidden: u16, out: &mut Vec<u8>) -> Result<(), u32> {
+        const SHORT: usize = 16;
+        let (pieces, attributes, arena): (&[Span], &[u16], &[u8]) =
+            (&self.pieces, &self.attributes, &self.arena);
+        for &id in ids {
+            let Some((&Span { start, len }, &bits)) =
+                pieces.get(id as usize).zip(attributes.get(id as usize))
+            else {
+                return Err(id);
+            };
+            if bits & (attribute::HOLE | hidden) != 0 {
+                if bits & attribute::HOLE != 0 {
+                    return Err(id);
+                }
+                continue;
+            }
+            let (rest, len) = (arena.get(start as usize..).ok_or(id)?, len as usize);
+            match rest.first_chunk::<SHORT>() {
+                // All of it, which is one store, and then not what is behind the piece: quicker than a copy of any length.
+                Some(chunk) if len <= SHORT => {
+                    let end = out.len() + len;
+                    out.extend_from_slice(chunk);
+                    out.truncate(end);
+                }
+                _ => out.extend_from_slice(rest.get(..len).ok_or(id)?),
+            }
+        }
+        Ok(())
+    }
+
     /// The score of `id`, 0 where there is none.
     #[inline]
     pub(crate) fn score(&self, id: u32) -> f32 {
