@@ -259,7 +259,7 @@ fn end(nodes: &[Node], word: &[u8], at: u32) -> usize {
 /// whole table of merges is far larger than a processor's caches.
 #[derive(Default)]
 struct Known {
-    /// Made on first use. 2¹⁴ entries of 16 bytes; memory that no pair has reached is not touched.
+    /// Made on first use. A megabyte; memory that no pair has reached is not touched.
     pairs: Option<Box<[KnownPair; KNOWN]>>,
 }
 
@@ -310,7 +310,7 @@ impl std::fmt::Debug for Known {
     }
 }
 
-const KNOWN_BITS: u32 = 14;
+const KNOWN_BITS: u32 = 16;
 const KNOWN: usize = 1 << KNOWN_BITS;
 
 /// So many nodes a thread keeps room for.

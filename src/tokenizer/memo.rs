@@ -6,9 +6,12 @@ use bytemuck::{Pod, Zeroable};
 
 use super::sink::Sink;
 
-/// The longest pre-token that is remembered, in bytes: with its length it makes one 16-byte key. 99.8 % of English
-/// pre-tokens fit.
-const LONGEST: usize = 15;
+/// The longest pre-token that makes, with its length, one 16-byte key. 99.8 % of English pre-tokens do; of scripts that take
+/// two or three bytes a letter an eighth does not, and that is a third of the text.
+const SHORT: usize = 15;
+
+/// The longest pre-token that is remembered, in bytes.
+const LONGEST: usize = 31;
 
 /// The most ids that are remembered for a pre-token: they fill the slot's second half.
 pub(crate) const MOST_IDS: usize = 4;
@@ -47,29 +50,45 @@ struct Set {
     slots: [Slot; 2],
 }
 
-/// A cache of two ways: of the pre-tokens of a set the latest two are remembered.
+/// A slot for a pre-token of more than [`SHORT`] bytes, a cache line as well.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Long {
+    /// The bytes of the pre-token; the last byte has its length. Zero where there is none.
+    key: [u64; 4],
+    /// Ids, [`u32::MAX`] behind the last.
+    ids: [u32; MOST_IDS_OF_LONG],
+}
+
+const MOST_IDS_OF_LONG: usize = 8;
+
+/// Half a megabyte.
+const LONG_SLOTS: usize = 1 << 13;
+
+/// A cache: of short pre-tokens the latest two of a set are remembered, of longer ones the latest of a slot.
 pub(crate) struct Memo {
     sets: Box<[Set; SETS]>,
+    long: Box<[Long; LONG_SLOTS]>,
 }
 
 /// Where a pre-token belongs.
 #[derive(Clone, Copy)]
-pub(crate) struct Place {
-    key: [u64; 2],
-    set: usize,
+pub(crate) enum Place {
+    Short { key: [u64; 2], set: usize },
+    Long { key: [u64; 4], slot: usize },
 }
 
 impl Memo {
     pub(crate) fn new() -> Self {
-        Self { sets: bytemuck::zeroed_box() }
+        Self { sets: bytemuck::zeroed_box(), long: bytemuck::zeroed_box() }
     }
 
     /// The place of `word`; `None` when it is empty or too long to be remembered.
     #[inline]
     pub(crate) fn place(word: &[u8]) -> Option<Place> {
         let len = word.len();
-        if len.wrapping_sub(1) >= LONGEST {
-            return None;
+        if len.wrapping_sub(1) >= SHORT {
+            return Self::long_place(word);
         }
         let key = if let (Some(first), Some(last)) = (word.first_chunk(), word.last_chunk()) {
             // The last eight bytes overlap the first; what the two share is shifted out.
@@ -93,8 +112,8 @@ impl Memo {
     #[inline]
     pub(crate) fn place_in(text: &[u8], word: Range<usize>) -> Option<Place> {
         let len = word.len();
-        if len.wrapping_sub(1) >= LONGEST {
-            return None;
+        if len.wrapping_sub(1) >= SHORT {
+            return Self::long_place(text.get(word)?);
         }
         let Some(bytes) = text.get(word.start..).and_then(|rest| rest.first_chunk::<16>()) else {
             return Self::place(text.get(word)?);
@@ -107,48 +126,93 @@ impl Memo {
     #[inline]
     fn placed(key: [u64; 2], len: usize) -> Place {
         let key = [key[0], key[1] | (len as u64) << LEN_SHIFT];
-        // One multiplication to 128 bits, both halves of which count.
-        let product = u128::from(key[0] ^ 0x9E37_79B9_7F4A_7C15) * u128::from(key[1] ^ 0xD6E8_FEB8_6659_FD93);
-        Place { key, set: ((product >> 64) ^ product) as usize & (SETS - 1) }
+        Place::Short { key, set: mixed(key) & (SETS - 1) }
+    }
+
+    fn long_place(word: &[u8]) -> Option<Place> {
+        let len = word.len();
+        if !(SHORT + 1..=LONGEST).contains(&len) {
+            return None;
+        }
+        let mut bytes = [0; LONGEST + 1];
+        bytes[..len].copy_from_slice(word);
+        bytes[LONGEST] = len as u8;
+        let key: [u64; 4] = bytemuck::cast(bytes);
+        let low = mixed([key[0], key[1]]);
+        Some(Place::Long { key, slot: mixed([key[2] ^ low as u64, key[3]]) & (LONG_SLOTS - 1) })
     }
 
     #[inline]
-    fn find(&self, place: Place) -> Option<&Slot> {
-        let Set { slots: [first, second] } = &self.sets[place.set];
-        if first.is(place.key) {
+    fn find(&self, key: [u64; 2], set: usize) -> Option<&Slot> {
+        let Set { slots: [first, second] } = &self.sets[set];
+        if first.is(key) {
             Some(first)
-        } else if second.is(place.key) {
+        } else if second.is(key) {
             Some(second)
         } else {
             None
         }
     }
 
+    fn find_long(&self, key: [u64; 4], slot: usize) -> Option<&[u32]> {
+        let Long { key: found, ids } = &self.long[slot];
+        let len = || ids.iter().position(|&id| id == u32::MAX).unwrap_or(MOST_IDS_OF_LONG);
+        (*found == key).then(|| &ids[..len()])
+    }
+
     /// The ids remembered for a pre-token.
     #[inline]
     pub(crate) fn recall(&self, place: Place) -> Option<&[u32]> {
-        self.find(place).map(|slot| &slot.ids[..slot.count().min(MOST_IDS)])
+        match place {
+            Place::Short { key, set } => {
+                self.find(key, set).map(|slot| &slot.ids[..slot.count().min(MOST_IDS)])
+            }
+            Place::Long { key, slot } => self.find_long(key, slot),
+        }
     }
 
     /// Gives the ids remembered for a pre-token to `sink`; `false` when there are none to remember.
     #[inline]
     pub(crate) fn recall_into(&self, place: Place, sink: &mut impl Sink) -> bool {
-        let Some(slot) = self.find(place) else { return false };
-        sink.extend_few(&slot.ids, slot.count());
+        match place {
+            Place::Short { key, set } => {
+                let Some(slot) = self.find(key, set) else { return false };
+                sink.extend_few(&slot.ids, slot.count());
+            }
+            Place::Long { key, slot } => {
+                let Some(ids) = self.find_long(key, slot) else { return false };
+                sink.extend(ids);
+            }
+        }
         true
     }
 
     /// Remembers `ids` unless there are too many.
     #[inline]
     pub(crate) fn remember(&mut self, place: Place, ids: &[u32]) {
-        if ids.len() <= MOST_IDS {
-            let mut slot = Slot { key: place.key, ids: [0; MOST_IDS] };
-            slot.key[1] |= (ids.len() as u64) << COUNT_SHIFT;
-            slot.ids[..ids.len()].copy_from_slice(ids);
-            let slots = &mut self.sets[place.set].slots;
-            *slots = [slot, slots[0]];
+        match place {
+            Place::Short { key, set } if ids.len() <= MOST_IDS => {
+                let mut slot = Slot { key, ids: [0; MOST_IDS] };
+                slot.key[1] |= (ids.len() as u64) << COUNT_SHIFT;
+                slot.ids[..ids.len()].copy_from_slice(ids);
+                let slots = &mut self.sets[set].slots;
+                *slots = [slot, slots[0]];
+            }
+            Place::Long { key, slot } if ids.len() <= MOST_IDS_OF_LONG && !ids.contains(&u32::MAX) => {
+                let long = &mut self.long[slot];
+                *long = Long { key, ids: [u32::MAX; MOST_IDS_OF_LONG] };
+                long.ids[..ids.len()].copy_from_slice(ids);
+            }
+            _ => {}
         }
     }
+}
+
+/// One multiplication to 128 bits, both halves of which count.
+#[inline]
+fn mixed(key: [u64; 2]) -> usize {
+    let product = u128::from(key[0] ^ 0x9E37_79B9_7F4A_7C15) * u128::from(key[1] ^ 0xD6E8_FEB8_6659_FD93);
+    ((product >> 64) ^ product) as usize
 }
 
 /// A memory of characters and the symbols they are, for engines that begin with characters.
@@ -202,24 +266,28 @@ static MASKS: [[u64; 2]; 16] = {
 mod tests {
     use super::*;
 
+    fn key(place: Place) -> [u64; 4] {
+        match place {
+            Place::Short { key, .. } => [key[0], key[1], 0, 0],
+            Place::Long { key, .. } => key,
+        }
+    }
+
     #[test]
     fn a_word_has_one_place_wherever_it_stands() {
-        let text: Vec<u8> = (1..=40).collect();
+        let text: Vec<u8> = (1..=70).collect();
         let mut seen = Vec::new();
         for start in 0..text.len() {
             for end in start..=text.len() {
+                let len = end - start;
                 let (place, within) = (Memo::place(&text[start..end]), Memo::place_in(&text, start..end));
-                let expected = (1..=LONGEST).contains(&(end - start)).then(|| {
-                    let mut bytes = [0; 16];
-                    bytes[..end - start].copy_from_slice(&text[start..end]);
-                    bytes[LONGEST] = (end - start) as u8;
-                    [0, 8].map(|at| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()))
+                let expected = (1..=LONGEST).contains(&len).then(|| {
+                    let mut bytes = [0; 32];
+                    bytes[..len].copy_from_slice(&text[start..end]);
+                    bytes[if len <= SHORT { SHORT } else { LONGEST }] = len as u8;
+                    [0, 8, 16, 24].map(|at| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()))
                 });
-                assert_eq!(place.map(|place| place.key), expected);
-                assert_eq!(
-                    within.map(|place| (place.key, place.set)),
-                    place.map(|place| (place.key, place.set))
-                );
+                assert_eq!([place.map(key), within.map(key)], [expected; 2]);
                 Extend::extend(&mut seen, expected);
             }
         }
@@ -232,17 +300,19 @@ mod tests {
     #[test]
     fn a_word_is_recalled_with_its_ids_and_too_many_are_not_kept() {
         let mut memo = Memo::new();
-        for count in 0..=MOST_IDS + 1 {
-            let word = [b'w'; 15];
-            let place = Memo::place(&word[..=count]).unwrap();
-            assert_eq!(memo.recall(place), None);
-            let ids: Vec<u32> = (0..count as u32).map(|i| u32::MAX - i).collect();
-            memo.remember(place, &ids);
-            let kept = count <= MOST_IDS;
-            assert_eq!(memo.recall(place), kept.then_some(&ids[..]));
-            let mut out = vec![7];
-            assert_eq!(memo.recall_into(place, &mut out), kept);
-            assert_eq!(out[1..], ids[..if kept { count } else { 0 }]);
+        for (len, most) in [(1, MOST_IDS), (15, MOST_IDS), (16, MOST_IDS_OF_LONG), (31, MOST_IDS_OF_LONG)] {
+            for count in 0..=most + 1 {
+                let word = vec![b'a' + count as u8; len];
+                let place = Memo::place(&word).unwrap();
+                assert_eq!(memo.recall(place), None);
+                let ids: Vec<u32> = (0..count as u32).map(|i| 0xFF_FFFF - i).collect();
+                memo.remember(place, &ids);
+                let kept = count <= most;
+                assert_eq!(memo.recall(place), kept.then_some(&ids[..]));
+                let mut out = vec![7];
+                assert_eq!(memo.recall_into(place, &mut out), kept);
+                assert_eq!(out[1..], ids[..if kept { count } else { 0 }]);
+            }
         }
     }
 
@@ -250,7 +320,7 @@ mod tests {
     fn the_latest_two_of_a_set_stay() {
         let mut memo = Memo::new();
         let mut places: Vec<Place> = (0..200_000_u32).filter_map(|i| Memo::place(&i.to_le_bytes())).collect();
-        places.retain(|place| place.set == 5);
+        places.retain(|place| matches!(place, Place::Short { set: 5, .. }));
         let [a, b, c] = places[..3] else { panic!("a set for so few words") };
         for (place, id) in [(a, 1), (b, 2), (c, 3)] {
             memo.remember(place, &[id]);

@@ -46,8 +46,8 @@ use sink::{Count, WithOffsets};
 
 /// Text to ids and ids to text, for one model.
 ///
-/// Cheap to clone (one reference count), `Send` and `Sync`; encoding takes no lock. A thread that encodes keeps up to one and a
-/// half megabytes of scratch for each of the last four tokenizers it used.
+/// Cheap to clone (one reference count), `Send` and `Sync`; encoding takes no lock. A thread that encodes keeps up to three
+/// megabytes of scratch for each of the last four tokenizers it used.
 ///
 /// # Semantics
 ///

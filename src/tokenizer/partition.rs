@@ -35,44 +35,26 @@ pub(crate) fn partition<E>(
     let counts =
         |id: u32| parse || vocabulary.attributes(id) & (attribute::CONTROL | attribute::UNKNOWN) == 0;
 
-    let limit = 64 + text.len() / 4;
-    let mut occurrences: Vec<Occurrence> = Vec::new();
+    let mut clusters = Clusters::new(text);
     let mut strips = false;
     specials.scan(text, |start, end, id| {
         if counts(id) {
             strips |= vocabulary.attributes(id) & STRIPS != 0;
-            occurrences.push(Occurrence { start, end, id });
+            clusters.push(Occurrence { start, end, id });
         }
-        occurrences.len() <= limit && !strips
+        !strips
     });
-    if occurrences.is_empty() {
-        return each(Fragment::Raw(0..text.len()));
-    }
-    if strips || occurrences.len() > limit {
+    if strips {
+        // Then what is beside a token depends on the passes before.
         return one_token_at_a_time(specials, vocabulary, text, &counts).into_iter().try_for_each(each);
     }
-
-    // Occurrences arrive by start. Those that overlap form a cluster; what happens in one cluster cannot touch another.
     let mut at = 0;
-    let mut claims = Vec::new();
-    let mut rest = &mut occurrences[..];
-    while let Some(first) = rest.first() {
-        let mut end = first.end;
-        let mut len = 1;
-        while let Some(next) = rest.get(len).filter(|next| next.start < end) {
-            end = end.max(next.end);
-            len += 1;
+    for claim in clusters.finish() {
+        if at < claim.start {
+            each(Fragment::Raw(at..claim.start))?;
         }
-        let (cluster, others) = rest.split_at_mut(len);
-        claim(cluster, &mut claims);
-        for claim in claims.drain(..) {
-            if at < claim.start {
-                each(Fragment::Raw(at..claim.start))?;
-            }
-            each(Fragment::Token(claim.id, claim.start..claim.end))?;
-            at = claim.end;
-        }
-        rest = others;
+        each(Fragment::Token(claim.id, claim.start..claim.end))?;
+        at = claim.end;
     }
     if at < text.len() {
         each(Fragment::Raw(at..text.len()))?;
@@ -87,16 +69,78 @@ struct Occurrence {
     id: u32,
 }
 
+/// Occurrences, by start. Those that overlap form a cluster; what happens in one cluster cannot touch another.
+struct Clusters<'t> {
+    text: &'t [u8],
+    /// Those of the cluster at hand; where they are many, at least the first of each token.
+    occurrences: Vec<Occurrence>,
+    /// Where the cluster begins and ends.
+    start: usize,
+    end: usize,
+    /// At so many occurrences all but the first of each token are let go.
+    limit: usize,
+    /// The winners, by start.
+    claims: Vec<Occurrence>,
+}
+
+impl<'t> Clusters<'t> {
+    fn new(text: &'t [u8]) -> Self {
+        Self { text, occurrences: Vec::new(), start: 0, end: 0, limit: MANY, claims: Vec::new() }
+    }
+
+    fn push(&mut self, occurrence: Occurrence) {
+        if occurrence.start >= self.end {
+            self.end_cluster();
+            self.start = occurrence.start;
+        }
+        self.end = self.end.max(occurrence.end);
+        self.occurrences.push(occurrence);
+        if self.occurrences.len() >= self.limit {
+            self.occurrences.sort_by_key(|occurrence| occurrence.id);
+            self.occurrences.dedup_by_key(|occurrence| occurrence.id);
+            self.limit = MANY + 2 * self.occurrences.len();
+        }
+    }
+
+    fn finish(mut self) -> Vec<Occurrence> {
+        self.end_cluster();
+        self.claims
+    }
+
+    fn end_cluster(&mut self) {
+        let Self { text, ref mut occurrences, start, end, limit, ref mut claims } = *self;
+        // The longest there can be: all others overlap it. So it is in a run of spaces, whose parts are tokens too.
+        if let Some(whole) = occurrences.iter().find(|o| (o.start, o.end) == (start, end)) {
+            claims.push(*whole);
+        } else if limit == MANY {
+            claim(occurrences, claims);
+        } else {
+            occurrences.sort_unstable_by_key(|o| (std::cmp::Reverse(o.end - o.start), o.id));
+            let mut fragments = vec![Fragment::Raw(start..end)];
+            for occurrence in &*occurrences {
+                let token = &text[occurrence.start..occurrence.end];
+                fragments = claim_all(text, occurrence.id, token, 0, fragments);
+            }
+            claims.extend(fragments.into_iter().filter_map(|fragment| match fragment {
+                Fragment::Token(id, span) => Some(Occurrence { start: span.start, end: span.end, id }),
+                Fragment::Raw(_) => None,
+            }));
+        }
+        occurrences.clear();
+        self.limit = MANY;
+    }
+}
+
+/// More overlapping occurrences are not sorted, but taken token by token.
+const MANY: usize = 128;
+
 /// Lets the occurrences of one cluster take their places, longest first; `claims` receives the winners by start.
 fn claim(cluster: &mut [Occurrence], claims: &mut Vec<Occurrence>) {
-    if let [only] = cluster {
-        claims.push(*only);
-        return;
-    }
     cluster.sort_unstable_by_key(|o| (std::cmp::Reverse(o.end - o.start), o.id, o.start));
+    let before = claims.len();
     for occurrence in cluster {
-        let place = claims.partition_point(|claim| claim.start < occurrence.start);
-        let free_before = place == 0 || claims[place - 1].end <= occurrence.start;
+        let place = before + claims[before..].partition_point(|claim| claim.start < occurrence.start);
+        let free_before = place == before || claims[place - 1].end <= occurrence.start;
         let free_after = claims.get(place).is_none_or(|claim| occurrence.end <= claim.start);
         if free_before && free_after {
             claims.insert(place, *occurrence);
@@ -104,8 +148,7 @@ fn claim(cluster: &mut [Occurrence], claims: &mut Vec<Occurrence>) {
     }
 }
 
-/// The rule as it is written, one pass over all fragments a token: for tokens that strip white space beside them (then what is
-/// "beside" depends on the passes before), and for texts made of overlapping tokens.
+/// The rule as it is written, one pass over all fragments a token: for tokens that strip white space beside them.
 fn one_token_at_a_time(
     specials: &Specials,
     vocabulary: &Vocabulary,
@@ -121,39 +164,41 @@ fn one_token_at_a_time(
         .collect();
     order.sort_unstable_by_key(|&(id, token)| (std::cmp::Reverse(token.len()), id));
 
-    let mut fragments = vec![Fragment::Raw(0..text.len())];
-    for (id, token) in order {
-        let finder = memchr::memmem::Finder::new(token);
-        let attributes = vocabulary.attributes(id);
-        let mut next = Vec::with_capacity(fragments.len() + 2);
-        for fragment in fragments {
-            let Fragment::Raw(Range { mut start, end }) = fragment else {
-                next.push(fragment);
-                continue;
-            };
-            while let Some(found) = finder.find(&text[start..end]) {
-                let (at, after) = (start + found, start + found + token.len());
-                let mut left = at;
-                if attributes & attribute::LSTRIP != 0 {
-                    left = start
-                        + text[start..at].iter().rposition(|&b| !is_space(b)).map_or(0, |last| last + 1);
-                }
-                if start < left {
-                    next.push(Fragment::Raw(start..left));
-                }
-                next.push(Fragment::Token(id, at..after));
-                start = after;
-                if attributes & attribute::RSTRIP != 0 {
-                    start += text[after..end].iter().take_while(|&&b| is_space(b)).count();
-                }
+    let whole = vec![Fragment::Raw(0..text.len())];
+    order.into_iter().fold(whole, |fragments, (id, token)| {
+        claim_all(text, id, token, vocabulary.attributes(id), fragments)
+    })
+}
+
+/// Lets `token` take all its places in what is left of `text`.
+fn claim_all(text: &[u8], id: u32, token: &[u8], attributes: u16, fragments: Vec<Fragment>) -> Vec<Fragment> {
+    let finder = memchr::memmem::Finder::new(token);
+    let mut next = Vec::with_capacity(fragments.len() + 2);
+    for fragment in fragments {
+        let Fragment::Raw(Range { mut start, end }) = fragment else {
+            next.push(fragment);
+            continue;
+        };
+        while let Some(found) = finder.find(&text[start..end]) {
+            let (at, after) = (start + found, start + found + token.len());
+            let mut left = at;
+            if attributes & attribute::LSTRIP != 0 {
+                left = start + text[start..at].iter().rposition(|&b| !is_space(b)).map_or(0, |last| last + 1);
             }
-            if start < end {
-                next.push(Fragment::Raw(start..end));
+            if start < left {
+                next.push(Fragment::Raw(start..left));
+            }
+            next.push(Fragment::Token(id, at..after));
+            start = after;
+            if attributes & attribute::RSTRIP != 0 {
+                start += text[after..end].iter().take_while(|&&b| is_space(b)).count();
             }
         }
-        fragments = next;
+        if start < end {
+            next.push(Fragment::Raw(start..end));
+        }
     }
-    fragments
+    next
 }
 
 /// C's `isspace` in the "C" locale.
@@ -162,3 +207,38 @@ fn is_space(byte: u8) -> bool {
 }
 
 const STRIPS: u16 = attribute::LSTRIP | attribute::RSTRIP;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::vocabulary::{Alphabet, Builder, NONE};
+
+    proptest! {
+        #[test]
+        fn clusters_claim_as_one_token_after_the_other_does(
+            tokens in proptest::collection::btree_set("[ab]{1,7}|a{8,40}", 1..12),
+            parts in proptest::collection::vec(prop_oneof!["[ab ]{0,12}", "a{20,300}", "(ab){20,100}"], 0..6),
+        ) {
+            let mut builder = Builder::new(Alphabet::Text, tokens.len(), 1 << 16).unwrap();
+            for token in &tokens {
+                builder.push(token.as_bytes(), attribute::USER_DEFINED).unwrap();
+            }
+            let vocabulary = builder.finish(&[NONE; 256]).unwrap();
+            let specials = Specials::new((0..).zip(&tokens).map(|(id, token)| (id, token.as_bytes().into())));
+            let text = parts.concat();
+            let mut expected = Vec::new();
+            if !text.is_empty() {
+                expected = one_token_at_a_time(&specials, &vocabulary, text.as_bytes(), &|_| true);
+            }
+            let mut found = Vec::new();
+            let each = |fragment| {
+                found.push(fragment);
+                Ok::<_, std::convert::Infallible>(())
+            };
+            partition(&specials, &vocabulary, text.as_bytes(), true, each).unwrap();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

@@ -120,7 +120,10 @@ impl Specials {
 
     /// Calls `found(ordinal, len)` for every token that `text` begins with, the shorter first.
     pub(crate) fn walk(&self, text: &[u8], mut found: impl FnMut(usize, usize)) {
-        let Some(&(start, end)) = text.first().and_then(|&byte| self.starts.ranges.get(usize::from(byte))) else { return };
+        let Some(&(start, end)) = text.first().and_then(|&byte| self.starts.ranges.get(usize::from(byte)))
+        else {
+            return;
+        };
         let (mut start, mut end) = (start as usize, end as usize);
         let mut depth = 1;
         while start < end {
@@ -138,8 +141,18 @@ impl Specials {
                 }
                 return;
             }
-            start += self.partition_point(start, end, |text| text[depth] < byte);
-            end = start + self.partition_point(start, end, |text| text[depth] == byte);
+            if start == end {
+                return;
+            }
+            // The ends of the range often settle it: all go on with this byte, or none does.
+            let (first, last) = (self.text(start)[depth], self.text(end - 1)[depth]);
+            if byte < first || byte > last {
+                return;
+            }
+            if first < last {
+                start += self.partition_point(start, end, |text| text[depth] < byte);
+                end = start + self.partition_point(start, end, |text| text[depth] == byte);
+            }
             depth += 1;
         }
     }

@@ -6,7 +6,7 @@ use super::bpe::Scratch;
 use super::unigram::Lattice;
 use super::memo::{Characters, Memo};
 
-/// Scratch space and memo of one tokenizer on one thread: up to one and a half megabytes once it has seen much text.
+/// Scratch space and memo of one tokenizer on one thread: up to three megabytes once it has seen much text.
 pub(crate) struct Local {
     pub(crate) scratch: Scratch,
     pub(crate) memo: Memo,
