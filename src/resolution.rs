@@ -192,7 +192,9 @@ struct Story {
 impl Resolution {
     pub(crate) fn new(strategy: Strategy, found: Found, attempts: Vec<Attempt>) -> Self {
         let Found { tokenizer, source, degraded, notes, files: _ } = found;
-        Self { inner: Arc::new(Inner { tokenizer, strategy, source, degraded, notes, attempts, stored: false }) }
+        Self {
+            inner: Arc::new(Inner { tokenizer, strategy, source, degraded, notes, attempts, stored: false }),
+        }
     }
 
     /// What [`Resolution::recall`] needs to tell the same story again.
@@ -212,7 +214,12 @@ impl Resolution {
     }
 
     /// A resolution of an earlier run, from its strategy's name and its story; `None` if this version cannot read them.
-    pub(crate) fn recall(strategy: &str, story: &str, notes: Vec<String>, tokenizer: Tokenizer) -> Option<Self> {
+    pub(crate) fn recall(
+        strategy: &str,
+        story: &str,
+        notes: Vec<String>,
+        tokenizer: Tokenizer,
+    ) -> Option<Self> {
         let strategy = Strategy::from_name(strategy)?;
         let Story { source, attempts: before, took } = serde_json::from_str(story).ok()?;
         let mut attempts = Vec::with_capacity(before.len() + 1);

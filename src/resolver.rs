@@ -164,7 +164,14 @@ impl Resolver {
     }
 
     /// Remembers an answer that will be the same next time.
-    fn keep(&self, key: &Key, content: Option<Content>, evidence: &Evidence, resolution: &Resolution, files: Vec<PathBuf>) {
+    fn keep(
+        &self,
+        key: &Key,
+        content: Option<Content>,
+        evidence: &Evidence,
+        resolution: &Resolution,
+        files: Vec<PathBuf>,
+    ) {
         // What the Hub failed to give today it may give tomorrow, and a degraded answer is none to keep.
         let failed_hub = |attempt: &Attempt| {
             attempt.strategy == Strategy::Hub && matches!(attempt.answer, Answer::Failed { .. })
@@ -353,7 +360,8 @@ impl ResolverBuilder {
     /// The directory in which resolutions are kept for the next process. Default: `ANYTOK_CACHE_DIR`, else the user's cache
     /// directory (`~/.cache/anytok` on Linux).
     pub fn store_dir(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.store.get_or_insert(StoreOptions { directory: None, limit: 1 << 30 }).directory = Some(directory.into());
+        self.store.get_or_insert(StoreOptions { directory: None, limit: 1 << 30 }).directory =
+            Some(directory.into());
         self
     }
 
@@ -373,7 +381,8 @@ impl ResolverBuilder {
     #[must_use]
     pub fn build(self) -> Resolver {
         let Self { chain: wanted, strict, repository, revision, hub, observer, store } = self;
-        let store = store.map_or_else(Store::none, |StoreOptions { directory, limit }| Store::open(directory, limit));
+        let store =
+            store.map_or_else(Store::none, |StoreOptions { directory, limit }| Store::open(directory, limit));
         let mut chain = Vec::with_capacity(wanted.len());
         for strategy in wanted {
             let refused = strict && strategy == Strategy::Backup;

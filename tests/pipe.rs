@@ -164,7 +164,13 @@ fn wrong_arguments_are_told_apart_from_a_missing_model() {
 }
 
 fn tokenizer(model: &str) -> Tokenizer {
-    Resolver::builder().offline(true).without_store().build().resolve(testdata(model)).unwrap().into_tokenizer()
+    Resolver::builder()
+        .offline(true)
+        .without_store()
+        .build()
+        .resolve(testdata(model))
+        .unwrap()
+        .into_tokenizer()
 }
 
 fn testdata(name: &str) -> PathBuf {

@@ -16,7 +16,10 @@ use crate::tokenizer::unigram::Unigram;
 use crate::tokenizer::wordpiece::WordPiece;
 use crate::tokenizer::{Pipeline, Recipe, SpecialTokens, Specials, Tokenizer, dna, rwkv};
 use crate::unicode;
-use crate::vocabulary::{Alphabet, Builder, NONE, Texts, Vocabulary, VocabularyError, attribute, decode_alphabet, is_worth_a_thread};
+use crate::vocabulary::{
+    Alphabet, Builder, NONE, Texts, Vocabulary, VocabularyError, attribute, decode_alphabet,
+    is_worth_a_thread,
+};
 
 /// What to do when the file does not say how its text is cut, or says it in a word that is not known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -388,18 +391,24 @@ impl Tokens {
                     Some(_) => 0,
                 };
                 let text = c_string(text);
-                let text =
-                    if text.is_empty() { Cow::from(format!("[EMPTY_{id}]").into_bytes()) } else { text.into() };
+                let text = if text.is_empty() {
+                    Cow::from(format!("[EMPTY_{id}]").into_bytes())
+                } else {
+                    text.into()
+                };
                 builder.push(&text, attributes)?;
             }
             Ok(())
         };
         // What merges are looked up in can be made at the same time.
-        let look_up = kind.pre().and_then(|_| gguf.array(MERGES)).filter(|merges| is_worth_a_thread(merges.len()));
+        let look_up =
+            kind.pre().and_then(|_| gguf.array(MERGES)).filter(|merges| is_worth_a_thread(merges.len()));
         let look_up = std::thread::scope(|scope| {
-            let helper = look_up.and_then(|_| std::thread::Builder::new().spawn_scoped(scope, || texts_of(gguf)).ok());
+            let helper =
+                look_up.and_then(|_| std::thread::Builder::new().spawn_scoped(scope, || texts_of(gguf)).ok());
             push_all().map_err(vocabulary_error)?;
-            Ok(helper.and_then(|helper| helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
+            Ok(helper
+                .and_then(|helper| helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
         })?;
         if let Some(scores) = gguf.f32s(SCORES) {
             if scores.len() < len {
@@ -778,7 +787,8 @@ fn chat_templates(gguf: &Gguf) -> Vec<(Option<String>, String)> {
 /// llama.cpp reads strings through C: up to the first NUL.
 fn c_string(bytes: &[u8]) -> &[u8] {
     // Most are a few bytes long, where the call of a vectorised search would cost more than the search.
-    let end = if bytes.len() < 32 { bytes.iter().position(|&byte| byte == 0) } else { memchr::memchr(0, bytes) };
+    let end =
+        if bytes.len() < 32 { bytes.iter().position(|&byte| byte == 0) } else { memchr::memchr(0, bytes) };
     &bytes[..end.unwrap_or(bytes.len())]
 }
 

@@ -8,13 +8,17 @@ use crate::vocabulary::CharsmapError;
 #[non_exhaustive]
 pub enum EncodeError {
     /// A special token is to be added, but the model names none. llama.cpp aborts here.
-    #[error("expected the model to define its {name} token, which it adds to every text; encode without adding special tokens")]
+    #[error(
+        "expected the model to define its {name} token, which it adds to every text; encode without adding special tokens"
+    )]
     NoSpecialToken {
         /// The token's role, such as `bos`.
         name: &'static str,
     },
     /// A vocabulary without a token for this byte met it. llama.cpp throws here.
-    #[error("expected a token for byte 0x{byte:02X} at byte {offset} of the text, but the vocabulary has neither `<0x{byte:02X}>` nor the byte itself")]
+    #[error(
+        "expected a token for byte 0x{byte:02X} at byte {offset} of the text, but the vocabulary has neither `<0x{byte:02X}>` nor the byte itself"
+    )]
     NoByteToken {
         /// The byte.
         byte: u8,

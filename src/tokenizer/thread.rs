@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use super::bpe::Scratch;
-use super::unigram::Lattice;
 use super::memo::{Characters, Memo};
+use super::unigram::Lattice;
 
 /// Scratch space and memo of one tokenizer on one thread: up to three megabytes once it has seen much text.
 pub(crate) struct Local {
