@@ -1,4 +1,5 @@
 //! Resolutions against a Hub on loopback: which strategy wins, what was asked of whom, and what goes wrong without harm.
+#![cfg(feature = "hub")]
 
 #[path = "hub/caches.rs"]
 mod caches;

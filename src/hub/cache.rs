@@ -103,6 +103,7 @@ pub(crate) fn find(root: &Path, repository: &RepoId, revision: &str, file: &str)
 }
 
 /// The model repositories in the cache at `root`, sorted. A directory that cannot be read has none.
+#[cfg(test)]
 pub(crate) fn repositories(root: &Path) -> Vec<RepoId> {
     let mut found: Vec<RepoId> = entries(root).filter_map(|(name, _)| repository_of_folder(&name)).collect();
     found.sort();

@@ -2,6 +2,7 @@
 //!
 //! [`Session`] is what a strategy uses: one repository at one revision, file by file. Only `client` names the HTTP library, and only
 //! it and the session need the cargo feature `hub`; the cache is read and written without.
+#![cfg_attr(not(feature = "hub"), allow(dead_code))] // what only downloads need
 
 pub(crate) mod cache;
 #[cfg(feature = "hub")]
@@ -24,10 +25,8 @@ pub use observer::{Observer, Progress};
 pub use settings::Verify;
 pub use token::{InvalidToken, Token};
 
-#[allow(unused_imports)] // by the Hub strategy
 #[cfg(feature = "hub")]
 pub(crate) use session::{Fetched, How, Session};
-#[allow(unused_imports)] // by the strategies
 pub(crate) use {
     id::{is_commit, is_lower_hex},
     settings::{Deadline, Settings},

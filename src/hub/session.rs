@@ -40,6 +40,7 @@ pub(crate) struct Session<'a> {
 
 /// A file of a repository, verified.
 #[derive(Debug)]
+#[cfg_attr(not(test), allow(dead_code))] // tests hold what a file cost against the Hub's log
 pub(crate) struct Fetched {
     /// The very bytes that were verified.
     pub(crate) content: Vec<u8>,
@@ -127,6 +128,7 @@ impl<'a> Session<'a> {
     }
 
     /// The commit all files come from, once it is known.
+    #[cfg(test)]
     pub(crate) fn commit(&self) -> Option<&str> {
         self.commit.as_deref()
     }

@@ -3,12 +3,12 @@
 use anytok::gguf::GgufBuilder;
 
 /// Ids of "Hello, world!" by the tokenizer of this module: "Hello" is one token, the rest are bytes.
-pub const HELLO: [u32; 9] = [259, 44, 32, 119, 111, 114, 108, 100, 33];
+pub(crate) const HELLO: [u32; 9] = [259, 44, 32, 119, 111, 114, 108, 100, 33];
 
 const MERGES: [(&str, &str); 4] = [("H", "e"), ("l", "l"), ("He", "ll"), ("Hell", "o")];
 
 /// Tokens by id: byte `b` is token `b`, written as GPT-2 writes bytes, then the merged ones, then `<|end|>`.
-pub fn tokens() -> Vec<String> {
+pub(crate) fn tokens() -> Vec<String> {
     let mut tokens: Vec<String> = byte_alphabet().iter().map(char::to_string).collect();
     tokens.extend(MERGES.iter().map(|(left, right)| format!("{left}{right}")));
     tokens.push("<|end|>".into());
@@ -16,7 +16,7 @@ pub fn tokens() -> Vec<String> {
 }
 
 /// A `tokenizer.json` of byte-level BPE.
-pub fn tokenizer_json() -> Vec<u8> {
+pub(crate) fn tokenizer_json() -> Vec<u8> {
     let tokens = tokens();
     let (end, rest) = tokens.split_last().unwrap();
     let vocab: serde_json::Map<String, serde_json::Value> =
@@ -45,18 +45,18 @@ pub fn tokenizer_json() -> Vec<u8> {
 }
 
 /// A `tokenizer.json` that is well-formed and of no use.
-pub const BROKEN: &[u8] = br#"{"version":"1.0","model":{"type":"BPE","vocab":7,"merges":[]}}"#;
+pub(crate) const BROKEN: &[u8] = br#"{"version":"1.0","model":{"type":"BPE","vocab":7,"merges":[]}}"#;
 
 /// A `tokenizer_config.json` that gives the end of text its role.
-pub const CONFIG: &[u8] = br#"{"eos_token":"<|end|>","chat_template":"{{ messages }}"}"#;
+pub(crate) const CONFIG: &[u8] = br#"{"eos_token":"<|end|>","chat_template":"{{ messages }}"}"#;
 
 /// A GGUF that says how many rows its vocabulary has, and nothing of its tokenizer.
-pub fn bare_gguf() -> GgufBuilder {
+pub(crate) fn bare_gguf() -> GgufBuilder {
     GgufBuilder::new().string("general.architecture", "llama").u32("llama.vocab_size", tokens().len() as u32)
 }
 
 /// A GGUF with its tokenizer.
-pub fn whole_gguf() -> GgufBuilder {
+pub(crate) fn whole_gguf() -> GgufBuilder {
     let tokens = tokens();
     let types = (0..tokens.len()).map(|id| if id + 1 == tokens.len() { 3 } else { 1 });
     bare_gguf()
@@ -68,7 +68,7 @@ pub fn whole_gguf() -> GgufBuilder {
 }
 
 /// A safetensors file with the embedding's shape and no data.
-pub fn safetensors() -> Vec<u8> {
+pub(crate) fn safetensors() -> Vec<u8> {
     let rows = tokens().len();
     let header = format!(
         r#"{{"model.embed_tokens.weight":{{"dtype":"F16","shape":[{rows},0],"data_offsets":[0,0]}}}}"#

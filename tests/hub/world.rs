@@ -11,28 +11,28 @@ use crate::fake_hub::{Delivery, FakeHub, Server};
 use crate::models;
 
 /// The repository that has a tokenizer.
-pub const REPOSITORY: &str = "org/model";
+pub(crate) const REPOSITORY: &str = "org/model";
 
-pub struct World {
-    pub hub: FakeHub,
-    pub directory: tempfile::TempDir,
+pub(crate) struct World {
+    pub(crate) hub: FakeHub,
+    pub(crate) directory: tempfile::TempDir,
 }
 
 impl World {
     /// With an empty Hub.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { hub: FakeHub::start(), directory: tempfile::tempdir().unwrap() }
     }
 
     /// With one repository that has `tokenizer.json` alone, handed out directly.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = Self::empty();
         world.publish(REPOSITORY);
         world
     }
 
     /// Gives `repository` a `tokenizer.json`; returns the commit.
-    pub fn publish(&self, repository: &str) -> String {
+    pub(crate) fn publish(&self, repository: &str) -> String {
         self.hub.commit(
             repository,
             "main",
@@ -40,12 +40,12 @@ impl World {
         )
     }
 
-    pub fn cache(&self) -> PathBuf {
+    pub(crate) fn cache(&self) -> PathBuf {
         self.directory.path().join("hub")
     }
 
     /// Writes a file, with the directories above it, and returns its path.
-    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.directory.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
@@ -53,12 +53,12 @@ impl World {
     }
 
     /// A GGUF without a tokenizer that names `REPOSITORY` as its source, in a directory of its own.
-    pub fn model(&self) -> PathBuf {
+    pub(crate) fn model(&self) -> PathBuf {
         self.model_of(&[REPOSITORY])
     }
 
     /// The same with these repositories: the first as its source, the others as bases.
-    pub fn model_of(&self, repositories: &[&str]) -> PathBuf {
+    pub(crate) fn model_of(&self, repositories: &[&str]) -> PathBuf {
         let (source, bases) = repositories.split_first().unwrap();
         let mut gguf = models::bare_gguf()
             .string("general.source.huggingface.repository", source)
@@ -72,7 +72,7 @@ impl World {
 
     /// A builder for this world alone: no token, no cache and no Hub of the machine's. Every call runs the chain, as long as each
     /// has a resolver of its own.
-    pub fn builder(&self) -> ResolverBuilder {
+    pub(crate) fn builder(&self) -> ResolverBuilder {
         Resolver::builder()
             .endpoint(self.hub.endpoint())
             .cache_dir(self.cache())
@@ -83,18 +83,18 @@ impl World {
     }
 
     #[track_caller]
-    pub fn resolve(&self, path: impl AsRef<Path>) -> Resolution {
+    pub(crate) fn resolve(&self, path: impl AsRef<Path>) -> Resolution {
         self.builder().build().resolve(path).unwrap()
     }
 
     #[track_caller]
-    pub fn resolve_offline(&self, path: impl AsRef<Path>) -> Resolution {
+    pub(crate) fn resolve_offline(&self, path: impl AsRef<Path>) -> Resolution {
         self.builder().offline(true).build().resolve(path).unwrap()
     }
 
     /// The requests since the last call: "GET /org/model/resolve/main/tokenizer.json", those to the other server marked with
     /// `cdn:` and without what is in place of their path, commits as `*`, queries left out.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         let commit = |part: &str| part.len() == 40 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
         let line = |request: &crate::fake_hub::Request| {
             if request.server == Server::Cdn {
@@ -109,18 +109,18 @@ impl World {
     }
 }
 
-pub fn id(text: &str) -> RepoId {
+pub(crate) fn id(text: &str) -> RepoId {
     text.parse().unwrap()
 }
 
 /// Each attempt as "strategy: answer".
-pub fn story(attempts: &[Attempt]) -> Vec<String> {
+pub(crate) fn story(attempts: &[Attempt]) -> Vec<String> {
     attempts.iter().map(|attempt| format!("{}: {}", attempt.strategy, attempt.answer.word())).collect()
 }
 
 /// Why that strategy did not find anything.
 #[track_caller]
-pub fn reason(attempts: &[Attempt], strategy: Strategy) -> String {
+pub(crate) fn reason(attempts: &[Attempt], strategy: Strategy) -> String {
     let attempt = attempts.iter().find(|attempt| attempt.strategy == strategy).unwrap();
     assert!(!matches!(attempt.answer, Answer::Found { .. }), "{strategy} found {}", attempt.answer.reason());
     attempt.answer.reason()
@@ -128,7 +128,7 @@ pub fn reason(attempts: &[Attempt], strategy: Strategy) -> String {
 
 /// Holds that `found` is a tokenizer of [`models`] and the attempts are these.
 #[track_caller]
-pub fn assert_found(found: &Resolution, expected: &[&str]) {
+pub(crate) fn assert_found(found: &Resolution, expected: &[&str]) {
     assert_eq!(story(found.attempts()), expected, "\n{found}");
     assert!(!found.is_degraded());
     let tokenizer = found.tokenizer();
@@ -139,7 +139,7 @@ pub fn assert_found(found: &Resolution, expected: &[&str]) {
 
 /// Holds that `found` is the last resort, and that it gives a text back.
 #[track_caller]
-pub fn assert_backup(found: &Resolution) {
+pub(crate) fn assert_backup(found: &Resolution) {
     assert_eq!(found.strategy(), Strategy::Backup, "\n{found}");
     assert!(found.is_degraded());
     let ids = found.tokenizer().encode("Hello, world!", Special::Ignore).unwrap();

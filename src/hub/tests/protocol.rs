@@ -101,12 +101,12 @@ fn a_blob_that_another_commit_brought_is_not_downloaded_again() {
     let world = World::with(Delivery::Cdn);
     world.fetch().unwrap();
     world.requests();
-    // The only snapshot is asked about; of two, neither stands for the third, but its redirect names a known blob.
-    for (branch, requests) in [("v2", ["HEAD hub"]), ("v3", ["GET hub"])] {
+    // A branch's snapshot does not stand for another branch, but the redirect names a known blob.
+    for branch in ["v2", "v3"] {
         let commit = world.hub.commit(REPOSITORY, branch, &[(FILE, CONTENT, Delivery::Cdn)]);
         let fetched = world.session_at(branch).fetch(FILE).unwrap();
         assert_eq!((fetched.commit, fetched.how), (commit, How::Revalidated));
-        assert_eq!(world.requests(), requests);
+        assert_eq!(world.requests(), ["GET hub"]);
     }
     assert_eq!(world.blobs().len(), 1);
 }
