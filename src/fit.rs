@@ -161,7 +161,8 @@ fn check_tokens(
             return Err(Mismatch::Token { id, expected: lossy(text), found: lossy(&found) });
         }
     }
-    let surplus = (tokens.len() as u32..tokenizer.vocab_size()).find(|&id| tokenizer.token_text(id).is_some());
+    let surplus =
+        (tokens.len() as u32..tokenizer.vocab_size()).find(|&id| tokenizer.token_text(id).is_some());
     match surplus {
         Some(id) => {
             let found = lossy(&text_of(tokenizer, id));
@@ -302,12 +303,19 @@ mod tests {
 
     /// Texts and types as a GGUF made from `tokenizer` has them.
     fn texts(tokenizer: &Tokenizer) -> Vec<(Vec<u8>, i32)> {
-        (0..tokenizer.vocab_size()).map(|id| (text_of(tokenizer, id).into_owned(), if id < 3 { 3 } else { 1 })).collect()
+        (0..tokenizer.vocab_size())
+            .map(|id| (text_of(tokenizer, id).into_owned(), if id < 3 { 3 } else { 1 }))
+            .collect()
     }
 
     fn of_tokens(texts: &[(Vec<u8>, i32)]) -> ModelFacts<'_> {
         let tokens = texts.iter().map(|(text, kind)| (&text[..], *kind)).collect();
-        ModelFacts { tokens: Some(tokens), model: Some(b"gpt2"), rows: Some(texts.len() as u64), special: Vec::new() }
+        ModelFacts {
+            tokens: Some(tokens),
+            model: Some(b"gpt2"),
+            rows: Some(texts.len() as u64),
+            special: Vec::new(),
+        }
     }
 
     #[test]
@@ -315,7 +323,8 @@ mod tests {
         let tokenizer = tokenizer(&[" the", "ing"]);
         let texts = texts(&tokenizer);
         assert_eq!(check(&tokenizer, &of_tokens(&texts)), Ok(Fit::Tokens { padding: 0 }));
-        let facts = ModelFacts { rows: Some(261), special: vec![("bos", 1), ("eos", 2)], ..ModelFacts::default() };
+        let facts =
+            ModelFacts { rows: Some(261), special: vec![("bos", 1), ("eos", 2)], ..ModelFacts::default() };
         assert_eq!(check(&tokenizer, &facts), Ok(Fit::Rows { padding: 0 }));
         assert_eq!(check(&tokenizer, &ModelFacts::default()), Ok(Fit::Unknown));
     }
@@ -356,7 +365,10 @@ mod tests {
     fn a_wrong_one_of_another_size_does_not_fit() {
         let (small, large) = (tokenizer(&[]), tokenizer(&[" the", "ing"]));
         assert!(matches!(check(&small, &of_tokens(&texts(&large))), Err(Mismatch::Missing { id: 259, .. })));
-        assert!(matches!(check(&large, &of_tokens(&texts(&small))), Err(Mismatch::Surplus { id: 259, rows: 259, .. })));
+        assert!(matches!(
+            check(&large, &of_tokens(&texts(&small))),
+            Err(Mismatch::Surplus { id: 259, rows: 259, .. })
+        ));
         let rows = |rows| ModelFacts { rows: Some(rows), ..ModelFacts::default() };
         assert!(matches!(check(&large, &rows(259)), Err(Mismatch::Surplus { id: 259, .. })));
         assert_eq!(check(&small, &rows(32_000)), Err(Mismatch::Size { rows: 32_000, vocab_size: 259 }));

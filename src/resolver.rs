@@ -18,8 +18,7 @@ use crate::tokenizer::Tokenizer;
 
 /// Finds the tokenizer of a model.
 ///
-/// [`Resolver::default`] is what most programs want: every strategy, the environment of the process (the table is in the crate's
-/// documentation), the shared Hugging Face cache. Cheap to clone; `Send` and `Sync`.
+/// [`Resolver::default`] is what most programs want: every strategy, the environment of the process (see [`environment`](crate::environment)), the shared Hugging Face cache. Cheap to clone; `Send` and `Sync`.
 ///
 /// ```
 /// use anytok::{Resolver, Special};
@@ -50,8 +49,9 @@ impl Options {
     /// What tells apart two ways of asking that could have different answers.
     fn fingerprint(&self) -> Vec<u8> {
         let chain: Vec<&str> = self.chain.iter().map(|strategy| strategy.name()).collect();
-        let Settings { endpoint, cache_dir, offline, token, .. } = &self.hub;
-        let parts = (chain, &self.repository, &self.revision, endpoint, cache_dir, offline, token.is_some());
+        let Settings { endpoint, cache_dir, other_caches, offline, token, .. } = &self.hub;
+        let caches = (cache_dir, other_caches);
+        let parts = (chain, &self.repository, &self.revision, endpoint, caches, offline, token.is_some());
         // A cache directory that is not Unicode cannot be written as JSON; its bytes tell it apart as well.
         serde_json::to_vec(&parts).unwrap_or_else(|_| format!("{parts:?}").into_bytes())
     }
@@ -83,7 +83,9 @@ impl Resolver {
             return Ok(resolution);
         }
         let evidence = Evidence::gather(path).map_err(Error::of_evidence)?;
-        let content = evidence.gguf().filter(|_| evidence.model_error().is_none()).map(Content::of_gguf);
+        // The hash takes a tenth of the time of a whole load: not where nobody asks for it.
+        let asked = evidence.model_error().is_none() && self.store.directory().is_some();
+        let content = evidence.gguf().filter(|_| asked).map(Content::of_gguf);
         if let (Some(key), Some(content)) = (&key, content)
             && let Some(resolution) = self.recall(key, Some(content))
         {

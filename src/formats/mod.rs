@@ -49,10 +49,9 @@ pub(crate) const SIDE_FILES: &[&str] = &[
 
 /// Loads the vocabulary file `name` of `files`, with what lies beside it. Its kind is decided by content first.
 pub(crate) fn load_named(files: &Files, name: &str) -> Result<Tokenizer, FormatError> {
-    let bytes = files.open(name)?.ok_or_else(|| FormatError::Io {
-        file: name.into(),
-        source: io::ErrorKind::NotFound.into(),
-    })?;
+    let bytes = files
+        .open(name)?
+        .ok_or_else(|| FormatError::Io { file: name.into(), source: io::ErrorKind::NotFound.into() })?;
     let side = SideFiles::read(files);
     let Format::Tokenizer(kind) = sniff(&bytes, name) else {
         return Err(FormatError::UnsupportedModel {

@@ -65,7 +65,8 @@ pub(crate) fn load(name: &str, bytes: &[u8], side: &SideFiles) -> Result<Tokeniz
         builder.push_key(&arena[start..end], attribute::NORMAL).map_err(vocabulary)?;
     }
     let mut built = builder.finish(&[NONE; 256]).map_err(vocabulary)?;
-    built.trie = Trie::new(tokens.iter().map(|&(id, start, end)| (id, &arena[start..end]))).map_err(vocabulary)?;
+    built.trie =
+        Trie::new(tokens.iter().map(|&(id, start, end)| (id, &arena[start..end]))).map_err(vocabulary)?;
     let (mut special, mut eog) = side.special_tokens(|text| built.token_by_text(text.as_bytes()));
     // Id 0 has no text: the models were trained to end a document with it.
     if built.piece(0).is_none() {
@@ -126,7 +127,8 @@ fn literal(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
             continue;
         }
         let digits = |at: usize, count: usize| {
-            let digits = inner.get(at..at + count).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+            let digits =
+                inner.get(at..at + count).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
             u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
         };
         at += 1;
@@ -210,9 +212,22 @@ mod tests {
 
     #[test]
     fn what_is_no_literal_is_refused() {
-        for text in
-            ["", "'", "a", "'a", "'a\"", r"'\'", "'a' 'b'", "'a'+'b'", "f'a'", r"'\N{DASH}'", r"'\ud800'", r"'\x4'", "b'é'", "exec('1')"]
-        {
+        for text in [
+            "",
+            "'",
+            "a",
+            "'a",
+            "'a\"",
+            r"'\'",
+            "'a' 'b'",
+            "'a'+'b'",
+            "f'a'",
+            r"'\N{DASH}'",
+            r"'\ud800'",
+            r"'\x4'",
+            "b'é'",
+            "exec('1')",
+        ] {
             assert_eq!(bytes_of(text), None, "{text}");
         }
     }

@@ -62,7 +62,10 @@ pub(crate) fn load(name: &str, bytes: &[u8], side: &SideFiles) -> Result<Tokeniz
             continue;
         }
         if id > file.pieces.len() + side.added_tokens.len() + MOST_HOLES {
-            notes.push(format!("the added token {:?} is left out: its id {id} is far beyond the others", token.content));
+            notes.push(format!(
+                "the added token {:?} is left out: its id {id} is far beyond the others",
+                token.content
+            ));
             continue;
         }
         let vocabulary = |source| FormatError::Vocabulary { file: name.to_owned(), source };
@@ -74,7 +77,10 @@ pub(crate) fn load(name: &str, bytes: &[u8], side: &SideFiles) -> Result<Tokeniz
             match pieces.builder.push_raw(token.content.as_bytes(), attributes) {
                 Ok(id) => added.push(id),
                 // A piece of the same text: that one is found in a text, this id only rendered.
-                Err(_) => notes.push(format!("the added token {:?} is left out: there is a piece of that text", token.content)),
+                Err(_) => notes.push(format!(
+                    "the added token {:?} is left out: there is a piece of that text",
+                    token.content
+                )),
             }
         }
     }
@@ -117,11 +123,8 @@ pub(crate) fn load(name: &str, bytes: &[u8], side: &SideFiles) -> Result<Tokeniz
         eos: special.eos.filter(|_| add_eos),
         denormalizer,
     };
-    let specials: Vec<_> = controls
-        .into_iter()
-        .chain(added)
-        .map(|id| (id, vocabulary.keys().at(id).to_vec().into()))
-        .collect();
+    let specials: Vec<_> =
+        controls.into_iter().chain(added).map(|id| (id, vocabulary.keys().at(id).to_vec().into())).collect();
     let specials = Specials::new(specials);
     let recipe = Recipe {
         special,
@@ -299,7 +302,12 @@ struct Pieces<'p> {
 
 impl<'p> Pieces<'p> {
     /// Takes what sentencepiece takes, and refuses what it refuses.
-    fn read(name: &str, pieces: &'p [PieceProto], kind: Kind, byte_fallback: bool) -> Result<Self, FormatError> {
+    fn read(
+        name: &str,
+        pieces: &'p [PieceProto],
+        kind: Kind,
+        byte_fallback: bool,
+    ) -> Result<Self, FormatError> {
         let vocabulary = |source| FormatError::Vocabulary { file: name.to_owned(), source };
         let length = pieces.iter().map(|piece| piece.piece.len()).sum();
         let mut read = Self {
@@ -360,7 +368,11 @@ impl<'p> Pieces<'p> {
                 }
                 Type::Byte => {
                     let byte = byte_of(text).filter(|_| byte_fallback).ok_or_else(|| {
-                        let expected = if byte_fallback { "`<0x00>` to `<0xFF>`" } else { "no byte pieces without `byte_fallback`" };
+                        let expected = if byte_fallback {
+                            "`<0x00>` to `<0xFF>`"
+                        } else {
+                            "no byte pieces without `byte_fallback`"
+                        };
                         wrong(expected, super::excerpt(text))
                     })?;
                     read.bytes[usize::from(byte)] = id;
