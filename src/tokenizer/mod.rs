@@ -23,9 +23,9 @@ mod tests;
 #[cfg(test)]
 mod textbook;
 mod thread;
+pub(crate) mod tiktoken;
 pub(crate) mod unigram;
 pub(crate) mod wordpiece;
-pub(crate) mod tiktoken;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -335,7 +335,8 @@ impl Tokenizer {
     /// An id that names no token.
     pub fn decode(&self, ids: &[u32], special: SpecialText) -> Result<String, DecodeError> {
         let bytes = self.decode_bytes(ids, special)?;
-        Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+        Ok(String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 
     /// The exact bytes of `ids`, which need not be UTF-8.
@@ -354,7 +355,12 @@ impl Tokenizer {
     /// # Errors
     ///
     /// An id that names no token.
-    pub fn decode_into(&self, ids: &[u32], special: SpecialText, bytes: &mut Vec<u8>) -> Result<(), DecodeError> {
+    pub fn decode_into(
+        &self,
+        ids: &[u32],
+        special: SpecialText,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
         decode::decode_into(self, ids, special, bytes)
     }
 

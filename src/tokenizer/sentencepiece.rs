@@ -235,7 +235,9 @@ impl Encoder<'_> {
         let splits = RefCell::default();
         let merges = Scores { vocabulary: self.vocabulary, splits: Some(&splits) };
         let mut merged = Vec::new();
-        self.merge(&mut local.scratch, 0..out.text.len(), &merges, out.text, |id, span| merged.push((id, span)));
+        self.merge(&mut local.scratch, 0..out.text.len(), &merges, out.text, |id, span| {
+            merged.push((id, span))
+        });
         let splits = splits.into_inner();
         for (id, span) in merged {
             self.take_apart(id, span, &splits, 0, out);
@@ -467,7 +469,8 @@ impl Normalizer {
             origin.resize(out.len(), start as u32);
         }
         let nothing_frozen = user_defined.is_empty();
-        let plain = |byte: u8| byte < 0x80 && self.plain_ascii[usize::from(byte >> 6)] >> (byte & 63) & 1 != 0;
+        let plain =
+            |byte: u8| byte < 0x80 && self.plain_ascii[usize::from(byte >> 6)] >> (byte & 63) & 1 != 0;
         let mut after_space = self.remove_extra_whitespaces;
         let mut at = start;
         while at < text.len() {
@@ -554,7 +557,13 @@ impl Decoder {
 
     /// Appends what `id` adds to the text; `None` when `id` names no token.
     #[inline]
-    pub(crate) fn push(&mut self, recipe: &Recipe, vocabulary: &Vocabulary, id: u32, out: &mut Vec<u8>) -> Option<()> {
+    pub(crate) fn push(
+        &mut self,
+        recipe: &Recipe,
+        vocabulary: &Vocabulary,
+        id: u32,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
         let mut piece = vocabulary.piece(id)?;
         let attributes = vocabulary.attributes(id);
         if attributes & attribute::BYTE != 0 {

@@ -437,7 +437,13 @@ impl Builder {
 
     /// Adds the merge of `key[..split]` and `key[split..]`, all three of which must be tokens; gives the last one. Of equal pairs
     /// the last counts. `guess` is an id that the whole may well have.
-    pub(crate) fn merge_tokens(&mut self, key: &[u8], split: usize, rank: Rank, guess: u32) -> Result<u32, NotAToken> {
+    pub(crate) fn merge_tokens(
+        &mut self,
+        key: &[u8],
+        split: usize,
+        rank: Rank,
+        guess: u32,
+    ) -> Result<u32, NotAToken> {
         let find = |part: &[u8]| self.token(part);
         let left = find(&key[..split]).ok_or(NotAToken::Left)?;
         let right = find(&key[split..]).ok_or(NotAToken::Right)?;
