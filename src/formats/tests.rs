@@ -146,3 +146,144 @@ fn files_fit_the_ggufs_made_from_them() {
     let v3 = load("mistral-v3/tokenizer.model").unwrap();
     assert!(check(&v3, &ModelFacts::of(&model)).is_err());
 }
+
+/// A small SentencePiece model, as protobuf: pieces of all types, a normalizer with a map.
+fn small_model(kind: u8) -> Vec<u8> {
+    let field = |tag: u8, value: &[u8]| [&[tag << 3 | 2, value.len() as u8], value].concat();
+    let piece = |text: &str, score: f32, kind: u8| {
+        let score = score.to_le_bytes();
+        field(1, &[&field(1, text.as_bytes())[..], &[2 << 3 | 5], &score, &[3 << 3, kind]].concat())
+    };
+    let mut model = Vec::new();
+    for (text, score, kind) in [
+        ("<unk>", 0.0, 2),
+        ("<s>", 0.0, 3),
+        ("</s>", 0.0, 3),
+        ("<sep>", 0.0, 4),
+        ("\u{2581}", -3.0, 1),
+        ("a", -2.0, 1),
+        ("b", -2.5, 1),
+        ("ab", -1.0, 5),
+        ("\u{2581}ab", -0.5, 1),
+    ] {
+        model.extend(piece(text, score, kind));
+    }
+    model.extend(field(2, &[3 << 3, kind]));
+    model
+}
+
+#[test]
+fn every_kind_of_model_has_the_same_pieces() {
+    let text = "abba <sep>x ab";
+    for (kind, ids) in [
+        (1, &[8, 6, 5, 4, 3, 0, 8][..]),
+        (2, &[8, 6, 5, 4, 3, 0, 8]),
+        (3, &[0, 8]),
+        (4, &[4, 5, 6, 6, 5, 4, 3, 0, 4, 5, 6]),
+    ] {
+        let tokenizer = sentencepiece::load("m.model", &small_model(kind), &SideFiles::default()).unwrap();
+        assert_eq!(tokenizer.encode(text, Special::Ignore).unwrap(), ids, "{kind}");
+        assert_eq!(tokenizer.encode("<s>a</s>", Special::Parse).unwrap().first(), Some(&1), "{kind}");
+        assert_eq!(tokenizer.encode("", Special::Add).unwrap(), [1], "{kind}");
+        assert_eq!(tokenizer.decode(&[1, 8, 0, 8, 2], SpecialText::Skip).unwrap(), "ab \u{2047}  ab");
+    }
+}
+
+/// Loads what is left or what has become of a file, and encodes with it if it still is one.
+fn survives(load: impl Fn(&[u8]) -> Result<Tokenizer, FormatError>, bytes: &[u8]) {
+    let use_it = |bytes: &[u8]| {
+        if let Ok(tokenizer) = load(bytes) {
+            let ids = tokenizer.encode(" ab\u{e9}<s>\n\u{3042}", Special::AddAndParse).unwrap_or_default();
+            let _ = tokenizer.decode(&ids, SpecialText::Render);
+        }
+    };
+    for len in 0..bytes.len() {
+        use_it(&bytes[..len]);
+    }
+    for at in 0..bytes.len() {
+        for flip in [0x01, 0x20, 0x80, 0xFF] {
+            let mut flipped = bytes.to_vec();
+            flipped[at] ^= flip;
+            use_it(&flipped);
+        }
+    }
+}
+
+#[test]
+fn damaged_files_are_errors_and_never_panics() {
+    let side = SideFiles { tokenizer_class: Some("QWenTokenizer".into()), ..SideFiles::default() };
+    for kind in 1..=4 {
+        survives(|bytes| sentencepiece::load("m", bytes, &SideFiles::default()), &small_model(kind));
+    }
+    survives(|bytes| tiktoken::load("t", bytes, &side), b"YQ== 0\nYg== 1\r\nYWI= 3\n");
+    survives(|bytes| rwkv::load("r", bytes, &side), b"1 'a' 1\n2 b'\\xe3' 1\n4 \"ab\" 2\r\n");
+    let tekken = br#"{"config":{"pattern":"\\s|\\S+","default_vocab_size":4,"default_num_special_tokens":2},
+        "vocab":[{"rank":0,"token_bytes":"YQ==","token_str":"a"},{"rank":1,"token_bytes":"YWI=","token_str":null}],
+        "special_tokens":[{"rank":1,"token_str":"<s>","is_control":true}]}"#;
+    survives(|bytes| tekken::load("tekken.json", bytes, &side), tekken);
+}
+
+#[test]
+fn ranks_of_an_unknown_encoding_are_refused_with_the_reason() {
+    let error =
+        tiktoken::load("x.tiktoken", b"YQ== 0\nYg== 1\n", &SideFiles::default()).unwrap_err().to_string();
+    assert!(error.contains("does not say how its text is cut") && error.contains("x.tiktoken"), "{error}");
+    let error =
+        tiktoken::load("x.tiktoken", b"YQ== 0\nYg==\n", &SideFiles::default()).unwrap_err().to_string();
+    assert!(error.contains("line 2"), "{error}");
+    let side = SideFiles { tokenizer_class: Some("QWenTokenizer".into()), ..SideFiles::default() };
+    let error = tiktoken::load("x.tiktoken", b"YQ== 0\nYg== 4000000\n", &side).unwrap_err().to_string();
+    assert!(error.contains("rank 4000208"), "{error}");
+    let error = tiktoken::load("x.tiktoken", b"YQ== 0\nYg== 0\n", &side).unwrap_err().to_string();
+    assert!(error.contains("every rank once"), "{error}");
+}
+
+#[test]
+fn a_class_with_ids_of_its_own_is_refused() {
+    let side = SideFiles { tokenizer_class: Some("XLMRobertaTokenizerFast".into()), ..SideFiles::default() };
+    let error = sentencepiece::load("m", &small_model(1), &side).unwrap_err().to_string();
+    assert!(error.contains("XLMRobertaTokenizerFast"), "{error}");
+}
+
+/// The textbook: over and over the two neighbours whose joined bytes have the lowest rank.
+fn by_the_book(ranks: &std::collections::HashMap<Vec<u8>, u32>, piece: &[u8]) -> Vec<u32> {
+    let mut parts: Vec<Vec<u8>> = piece.iter().map(|&byte| vec![byte]).collect();
+    loop {
+        let joined = parts.windows(2).map(|pair| ranks.get(&pair.concat()).copied().unwrap_or(u32::MAX));
+        match joined.enumerate().min_by_key(|&(at, rank)| (rank, at)) {
+            Some((at, rank)) if rank != u32::MAX => {
+                let right = parts.remove(at + 1);
+                parts[at].extend(right);
+            }
+            _ => return parts.iter().map(|part| ranks[part]).collect(),
+        }
+    }
+}
+
+proptest::proptest! {
+    /// Merges derived from ranks do what ranks do, for any tokens: also those that no merge makes.
+    #[test]
+    fn derived_merges_are_those_of_the_ranks(
+        tokens in proptest::collection::vec("[abc]{2,6}", 1..40),
+        texts in proptest::collection::vec("[abc]{1,60}", 1..10),
+    ) {
+        use base64::Engine as _;
+        let mut ranks: std::collections::HashMap<Vec<u8>, u32> = (0..=255u8).map(|byte| (vec![byte], u32::from(byte))).collect();
+        for token in tokens {
+            let next = ranks.len() as u32;
+            ranks.entry(token.into_bytes()).or_insert(next);
+        }
+        let mut file = String::new();
+        for (token, rank) in &ranks {
+            file += &format!("{} {rank}\n", base64::engine::general_purpose::STANDARD.encode(token));
+        }
+        let side = SideFiles { tokenizer_class: Some("QWenTokenizer".into()), ..SideFiles::default() };
+        let tokenizer = tiktoken::load("x", file.as_bytes(), &side).unwrap();
+        for text in texts {
+            // Letters alone are one piece, and a piece that is a token is taken whole.
+            let whole = ranks.get(text.as_bytes()).map(|&rank| vec![rank]);
+            let expected = whole.unwrap_or_else(|| by_the_book(&ranks, text.as_bytes()));
+            proptest::prop_assert_eq!(tokenizer.encode(&text, Special::Ignore).unwrap(), expected);
+        }
+    }
+}

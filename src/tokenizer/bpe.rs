@@ -54,8 +54,8 @@ impl<R: Fn(&Vocabulary, u32) -> Rank> Merges for Joined<'_, R> {
 ///
 /// One merge a token is enough. Whenever two neighbours make up a token, every merge up to then that touched their bytes lay
 /// inside of them, and happened in the order in which those bytes alone would merge: so they are the last two parts of the token
-/// when it is merged alone by the merges below its own rank. A token that does not come down to two parts is reached by no merge;
-/// only a pre-token that equals it yields it.
+/// when it is merged alone. A token that does not come down to two parts is reached by no merge; only a pre-token that equals it
+/// yields it.
 pub(crate) fn derive_merges(builder: &mut Builder, tokens: &[u32]) -> Result<(), VocabularyError> {
     builder.reserve_pairs(tokens.len());
     // A byte without a token of its own still begins as a symbol.
@@ -66,23 +66,12 @@ pub(crate) fn derive_merges(builder: &mut Builder, tokens: &[u32]) -> Result<(),
     let mut scratch = Scratch::default();
     for (rank, &token) in tokens.iter().enumerate() {
         let key = builder.key(token);
-        if key.len() < 2 {
-            continue;
-        }
-        scratch.clear();
-        for (i, &byte) in key.iter().enumerate() {
-            scratch.push(bytes[usize::from(byte)], i);
-        }
-        let mut parts = [NONE; 3];
-        let mut count = 0;
-        scratch.merge(key, &Growing(builder.pairs()), |symbol, _| {
-            if let Some(part) = parts.get_mut(count) {
-                *part = symbol;
-            }
-            count += 1;
-        });
-        if count == 2 {
-            builder.merge_symbols(parts[0], parts[1], Rank(rank as u32), token);
+        // Trained vocabularies make a token out of earlier ones, so the merges entered so far nearly always suffice: those are all
+        // of a lower rank, and as long as one of them applies none of a higher rank does.
+        let parts = last_two(&mut scratch, &bytes, key, &Growing(builder.pairs()))
+            .or_else(|| last_two(&mut scratch, &bytes, key, &Others { builder, token }));
+        if let Some((left, right)) = parts {
+            builder.merge_symbols(left, right, Rank(rank as u32), token);
         }
     }
     Ok(())
@@ -96,6 +85,45 @@ impl Merges for Growing<'_> {
 
     fn find(&self, left: u32, right: u32, _: &[u8]) -> Option<(Rank, u32)> {
         self.0.find(left, right)
+    }
+}
+
+/// The two parts that `key` comes down to, `None` if it is other than two.
+fn last_two(
+    scratch: &mut Scratch,
+    bytes: &[u32; 256],
+    key: &[u8],
+    merges: &impl Merges,
+) -> Option<(u32, u32)> {
+    if key.len() < 2 {
+        return None;
+    }
+    scratch.clear();
+    for (i, &byte) in key.iter().enumerate() {
+        scratch.push(bytes[usize::from(byte)], i);
+    }
+    let (mut parts, mut count) = ([NONE; 2], 0);
+    scratch.merge(key, merges, |symbol, _| {
+        if let Some(part) = parts.get_mut(count) {
+            *part = symbol;
+        }
+        count += 1;
+    });
+    (count == 2).then_some((parts[0], parts[1]))
+}
+
+/// All merges of ranks by the joined bytes, but the one into `token`. Ids of such a vocabulary ascend with their ranks.
+struct Others<'b> {
+    builder: &'b Builder,
+    token: u32,
+}
+
+impl Merges for Others<'_> {
+    const STEADY: bool = false;
+
+    fn find(&self, _: u32, _: u32, text: &[u8]) -> Option<(Rank, u32)> {
+        let merged = self.builder.token(text).filter(|&merged| merged != self.token)?;
+        Some((Rank(merged), merged))
     }
 }
 
