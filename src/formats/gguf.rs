@@ -376,7 +376,7 @@ impl Tokens {
         let mut types = types.into_iter().flatten();
         let mut builder =
             Builder::new(kind.alphabet(), len, bytes.saturating_sub(8 * len)).map_err(vocabulary_error)?;
-        let mut push_all = || {
+        let push_all = || {
             for (id, text) in texts.enumerate() {
                 let attributes = match types.next() {
                     None | Some(1) => attribute::NORMAL,
@@ -726,7 +726,7 @@ fn first_in_hash_order<'t>(
     let reciprocal = u64::MAX / buckets;
     let bucket = |text: &[u8]| {
         let hash = libstdcxx_hash(text);
-        let mut rest = hash - (u128::from(hash) * u128::from(reciprocal) >> 64) as u64 * buckets;
+        let mut rest = hash - ((u128::from(hash) * u128::from(reciprocal)) >> 64) as u64 * buckets;
         while rest >= buckets {
             rest -= buckets;
         }
