@@ -735,7 +735,7 @@ fn first_in_hash_order<'t>(
     let reciprocal = u64::MAX / buckets;
     let bucket = |text: &[u8]| {
         let hash = libstdcxx_hash(text);
-        let mut rest = hash - (u128::from(hash) * u128::from(reciprocal) >> 64) as u64 * buckets;
+        let mut rest = hash - ((u128::from(hash) * u128::from(reciprocal)) >> 64) as u64 * buckets;
         while rest >= buckets {
             rest -= buckets;
         }

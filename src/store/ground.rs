@@ -24,10 +24,11 @@ impl Identity {
     #[cfg(unix)]
     pub(crate) fn new(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
-        let changed = (metadata.ctime(), metadata.ctime_nsec() as u32);
+        let nanoseconds = |of_a_second: i64| u32::try_from(of_a_second).unwrap_or_default();
+        let changed = (metadata.ctime(), nanoseconds(metadata.ctime_nsec()));
         Self {
             len: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec() as u32),
+            modified: (metadata.mtime(), nanoseconds(metadata.mtime_nsec())),
             node: Some((changed, metadata.ino(), metadata.dev())),
         }
     }

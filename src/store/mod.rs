@@ -104,22 +104,6 @@ impl Content {
         }
         Self(hasher.finalize())
     }
-
-    /// Of files: their names and their bytes, in the order of `paths`.
-    ///
-    /// # Errors
-    ///
-    /// One cannot be read.
-    pub(crate) fn of_files(paths: &[PathBuf]) -> io::Result<Self> {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"files");
-        for path in paths {
-            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-            hasher.update(&(name.len() as u64).to_le_bytes()).update(name);
-            hasher.update(ground::hash_file(path)?.as_bytes());
-        }
-        Ok(Self(hasher.finalize()))
-    }
 }
 
 /// An answer to be kept.

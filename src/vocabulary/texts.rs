@@ -115,7 +115,7 @@ impl<'f> Texts<'f> {
     #[inline]
     fn first_slot(&self, data: &[u8], start: usize, len: usize, head: u64) -> usize {
         let hash = self.hash(data, start, len, head) >> 32;
-        (hash * self.slots.len() as u64 >> 32) as usize
+        ((hash * self.slots.len() as u64) >> 32) as usize
     }
 
     #[inline]
