@@ -42,6 +42,7 @@ pub(crate) struct Options {
     pub(crate) repository: Option<RepoId>,
     pub(crate) revision: Option<String>,
     pub(crate) hub: Settings,
+    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "there is nothing to observe"))]
     pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 

@@ -234,7 +234,8 @@ fn binary() -> &'static Path {
             (artifact["target"]["name"] == "pipe")
                 .then(|| artifact["executable"].as_str().map(PathBuf::from))?
         };
-        artifacts.filter_map(executable).next().expect("cargo names what it built")
+        let mut artifacts = artifacts;
+        artifacts.find_map(executable).expect("cargo names what it built")
     })
 }
 

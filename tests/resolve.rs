@@ -299,10 +299,10 @@ fn a_gguf_is_known_by_its_content_alone() {
 #[test]
 fn what_a_program_shares_is_send_and_sync() {
     fn shared<T: Send + Sync + Clone + 'static>() {}
+    fn sent<T: Send + Sync + 'static>() {}
     shared::<Resolver>();
     shared::<anytok::Resolution>();
     shared::<anytok::Tokenizer>();
-    fn sent<T: Send + Sync + 'static>() {}
     sent::<Error>();
 }
 

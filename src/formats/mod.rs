@@ -123,11 +123,6 @@ impl Files {
         self.entries.keys().map(String::as_str)
     }
 
-    /// Whether there is a file of this name.
-    pub(crate) fn contains(&self, name: &str) -> bool {
-        self.entries.contains_key(name)
-    }
-
     /// The path of a file, if it lies on disk.
     pub(crate) fn path(&self, name: &str) -> Option<&std::path::Path> {
         match self.entries.get(name)? {

@@ -39,14 +39,11 @@ impl LocalFiles {
         let mut entries = Files::default();
         for path in listing.files() {
             if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
-                entries.insert(name, Content::Path(path.to_owned()));
+                let name = name.to_owned();
+                entries.insert(name, Content::Path(path));
             }
         }
         Self { found: files.found, incomplete: files.incomplete, files: entries }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.found.is_empty()
     }
 
     pub(super) fn incomplete(&self) -> &[PathBuf] {

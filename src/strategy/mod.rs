@@ -105,6 +105,7 @@ impl std::fmt::Display for Strategy {
 pub(crate) struct Search<'a> {
     pub(crate) evidence: &'a Evidence,
     pub(crate) options: &'a Options,
+    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "only requests take time"))]
     pub(crate) deadline: crate::hub::Deadline,
     repositories: OnceCell<Vec<Repository>>,
     /// What the path itself holds: a tokenizer file, or a directory with one.

@@ -84,6 +84,10 @@ impl Memo {
     }
 
     /// The place of `word`; `None` when it is empty or too long to be remembered.
+    #[expect(
+        clippy::same_functions_in_if_condition,
+        reason = "the arms differ in the width of what they read"
+    )]
     #[inline]
     pub(crate) fn place(word: &[u8]) -> Option<Place> {
         let len = word.len();

@@ -237,7 +237,7 @@ impl Encoder<'_> {
         let merges = Scores { vocabulary: self.vocabulary, splits: Some(&splits) };
         let mut merged = Vec::new();
         self.merge(&mut local.scratch, 0..out.text.len(), &merges, out.text, |id, span| {
-            merged.push((id, span))
+            merged.push((id, span));
         });
         let splits = splits.into_inner();
         for (id, span) in merged {

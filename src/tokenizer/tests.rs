@@ -78,9 +78,9 @@ impl Toy {
                 Ok(text) if text.is_empty() => {}
                 Ok(text) => {
                     if self.spm {
-                        self.spm(&text, after_special, &mut ids)
+                        self.spm(&text, after_special, &mut ids);
                     } else {
-                        self.bpe(&text, &mut ids)
+                        self.bpe(&text, &mut ids);
                     }
                     after_special = false;
                 }

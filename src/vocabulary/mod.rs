@@ -25,7 +25,7 @@ pub(crate) use index::{Domain, Index};
 pub(crate) use pairs::{Pairs, Rank};
 pub(crate) use table::Table;
 pub(crate) use texts::Texts;
-pub(crate) use trie::{Node, Trie, Walker};
+pub(crate) use trie::{Trie, Walker};
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;

@@ -152,6 +152,7 @@ pub(crate) fn from_patterns(patterns: &[&str]) -> Option<Split> {
 /// # Errors
 ///
 /// The pattern does not compile.
+#[cfg(test)]
 pub(crate) fn compile(pattern: &str) -> Result<Split, PatternError> {
     match from_pattern(pattern) {
         Some(split) => Ok(split),

@@ -36,6 +36,8 @@ pub(crate) struct Pre {
     pub(crate) escape_whitespaces: bool,
     pub(crate) add_bos: bool,
     pub(crate) add_eos: bool,
+    /// llama.cpp stores it and no path of its tokenizer reads it; kept so that the table can be held against the reference.
+    #[cfg_attr(not(test), expect(dead_code))]
     pub(crate) add_sep: bool,
     pub(crate) add_space_prefix: bool,
     /// `add_bos` is true whatever the file's keys say.
