@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{debug, trace, warn};
+use log::{debug, trace};
 
 use crate::env::Environment;
 use crate::error::Error;
@@ -107,9 +107,6 @@ impl Resolver {
 
     /// Runs the chain. With the resolution come the files it depends on, beside the model.
     fn search(&self, path: &Path, evidence: &Evidence) -> Result<(Resolution, Vec<PathBuf>), Error> {
-        if let Some(error) = evidence.model_error() {
-            warn!("{}: {}", path.display(), crate::error::chain(error));
-        }
         let search = Search::new(evidence, &self.options);
         let mut attempts = Vec::with_capacity(self.options.chain.len());
         for &strategy in &self.options.chain {
