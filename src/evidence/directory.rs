@@ -1,5 +1,4 @@
 //! What lies in a directory: models, and tokenizer files in the order of preference.
-#![allow(dead_code)] // what the strategies ask of a directory
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

@@ -21,11 +21,8 @@ use std::sync::OnceLock;
 use crate::gguf::Gguf;
 use crate::mmap::Bytes;
 
-#[allow(unused_imports)] // what the strategies ask of a directory
-pub(crate) use directory::{Listing, TokenizerFile, TokenizerFiles};
+pub(crate) use directory::{Listing, TokenizerFile};
 pub use error::{Error, ModelError};
-#[allow(unused_imports)]
-pub(crate) use repository::from_url;
 pub use repository::{NameSource, Repository, RepositoryKind};
 pub(crate) use sniff::sniff;
 pub use sniff::{Format, TokenizerKind};

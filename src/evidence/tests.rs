@@ -2,6 +2,7 @@ use std::fs;
 
 use proptest::prelude::*;
 
+use super::repository::from_url;
 use super::*;
 use crate::gguf::GgufBuilder;
 

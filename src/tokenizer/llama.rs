@@ -133,8 +133,9 @@ impl Encoder<'_> {
                             wordpiece.encode(self.vocabulary, &text[span.clone()], span.start, local, sink);
                         }
                         Model::Unigram(unigram) => {
-                            let words =
-                                |text: &[u8], each: &mut dyn FnMut(Range<usize>)| self.words(text, each);
+                            let words = |text: &[u8], each: &mut dyn FnMut(Range<usize>)| {
+                                self.vocabulary.words(text, each);
+                            };
                             unigram.encode(
                                 self.vocabulary,
                                 &text[span.clone()],
@@ -203,7 +204,7 @@ impl Encoder<'_> {
             if whole {
                 word(0..escaped.len());
             } else {
-                self.words(&escaped, word);
+                self.vocabulary.words(&escaped, word);
             }
             return result;
         }
@@ -517,7 +518,7 @@ impl Encoder<'_> {
         };
         let Out { sink, alignment, base, inserted } = out;
         let mut result = Ok(());
-        self.words(word, |part| {
+        self.vocabulary.words(word, |part| {
             if result.is_ok() {
                 let out = Out { sink: &mut *sink, alignment, base: base + part.start, inserted };
                 let place = if S::SPANS { None } else { Memo::place_in(word, part.clone()) };
@@ -691,25 +692,6 @@ impl Encoder<'_> {
             while len > 0 {
                 at += len;
                 len = marker(at);
-            }
-        }
-        if start < text.len() {
-            each(start..text.len());
-        }
-    }
-
-    /// Cuts a well-formed text where no merge can reach across: before a `▁` that follows another character, provided that no
-    /// symbol of this vocabulary holds that character's last byte and `▁` in a row. Then the parts merge independently of
-    /// each other, short enough for the memo and for the quick merge loop.
-    fn words(&self, text: &[u8], mut each: impl FnMut(Range<usize>)) {
-        let bridges = self.vocabulary.bridges;
-        let mut start = 0;
-        for at in memchr::memmem::find_iter(text, SPACE) {
-            let Some(&before) = at.checked_sub(1).and_then(|i| text.get(i)) else { continue };
-            let bridged = bridges[usize::from(before >> 6)] >> (before & 63) & 1 != 0;
-            if !bridged && !text[..at].ends_with(SPACE) {
-                each(start..at);
-                start = at;
             }
         }
         if start < text.len() {
