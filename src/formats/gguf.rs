@@ -17,8 +17,8 @@ use crate::tokenizer::wordpiece::WordPiece;
 use crate::tokenizer::{Pipeline, Recipe, SpecialTokens, Specials, Tokenizer, dna, rwkv};
 use crate::unicode;
 use crate::vocabulary::{
-    Alphabet, Builder, NONE, Texts, Vocabulary, VocabularyError, attribute, decode_alphabet,
-    is_worth_a_thread,
+    Alphabet, Builder, Merges, MergesList, NONE, Texts, Vocabulary, VocabularyError, attribute,
+    decode_alphabet, find_byte,
 };
 
 /// What to do when the file does not say how its text is cut, or says it in a word that is not known.
@@ -33,7 +33,36 @@ pub(crate) enum OnUnknownPre {
 /// Builds the tokenizer of a GGUF file.
 pub(crate) fn load(gguf: &Gguf, on_unknown: OnUnknownPre) -> Result<Tokenizer, FormatError> {
     let kind = Kind::of(gguf, on_unknown)?;
-    let mut tokens = Tokens::read(gguf, &kind)?;
+    let strings = |key| gguf.array(key).and_then(|array| Some((array.raw(), array.string_spans()?)));
+    let (tokens, merges) = (strings(TOKENS).ok_or_else(|| missing(TOKENS))?, strings(MERGES));
+    let list = match (kind.pre(), merges) {
+        (None, _) => None,
+        (Some(_), Some((data, lines))) => {
+            let texts = move || {
+                let (data, spans) = tokens.clone();
+                let text = |span: Range<usize>| span.start..span.start + c_string(&data[span]).len();
+                Texts::new(data, spans.map(text))
+            };
+            Some(MergesList { data, lines, texts })
+        }
+        // This one has no merges in its file; its tokens are found whole or byte by byte.
+        (Some(pre), None) if pre.kind == PreKind::KimiK2 => None,
+        (Some(_), None) => return Err(missing(MERGES)),
+    };
+    // All that the merges do not depend on is done while another thread looks them up.
+    std::thread::scope(|scope| build(gguf, &kind, list.map(|list| Merges::begin(scope, list))))
+}
+
+fn build<'scope, 'f: 'scope, L, T>(
+    gguf: &Gguf,
+    kind: &Kind,
+    merges: Option<Merges<'scope, 'f, L, T>>,
+) -> Result<Tokenizer, FormatError>
+where
+    L: ExactSizeIterator<Item = Range<usize>> + Clone + Send + Sync + 'scope,
+    T: Fn() -> Texts<'f> + Clone + Send + 'scope,
+{
+    let mut tokens = Tokens::read(gguf, kind)?;
     let raw = tokens.builder.attributes().to_vec();
     let mut special = kind.default_special();
     special_ids(gguf, tokens.builder.len(), &mut special);
@@ -43,11 +72,18 @@ pub(crate) fn load(gguf: &Gguf, on_unknown: OnUnknownPre) -> Result<Tokenizer, F
         flags.add_bos = true;
     }
     tokens.detect_by_name(gguf, &mut special);
-    let eog = tokens.end_of_generation(&kind, &special);
+    let eog = tokens.end_of_generation(kind, &special);
     let special_ids = tokens.special_ids();
-    tokens.render(&kind)?;
+    tokens.render(kind)?;
     let added = Specials::new(special_ids.iter().filter_map(|&id| Some((id, tokens.text(id)?))));
     tokens.strip_attributes(gguf, &special_ids)?;
+    if let Some(merges) = merges {
+        let byte_encode = kind.pre().is_some_and(|pre| pre.byte_encode);
+        tokens
+            .builder
+            .merges(merges, |line, key| read_merge(line, byte_encode, key))
+            .map_err(vocabulary_error)?;
+    }
 
     let mut model = kind.model(gguf, &tokens, &flags, &special)?;
     let bytes = kind.byte_tokens(&tokens.builder)?;
@@ -376,40 +412,24 @@ impl Tokens {
         if types.is_none() && gguf.entry(TYPES).is_some() {
             return Err(value(TYPES, "an array of INT32", "another type"));
         }
-        let mut types = types.into_iter().flatten();
+        let types = types.into_iter().flatten().map(Some).chain(std::iter::repeat(None));
+        let all = (0..).zip(texts).zip(types).map(|((id, text), kind): ((u32, _), _)| {
+            let attributes = match kind {
+                None | Some(1) => attribute::NORMAL,
+                Some(2) => attribute::UNKNOWN,
+                Some(3) => attribute::CONTROL,
+                Some(4) => attribute::USER_DEFINED,
+                Some(5) => attribute::UNUSED,
+                Some(6) => attribute::BYTE,
+                Some(_) => 0,
+            };
+            let text = c_string(text);
+            let empty = || Cow::from(format!("[EMPTY_{id}]").into_bytes());
+            (if text.is_empty() { empty() } else { text.into() }, attributes)
+        });
         let mut builder =
             Builder::new(kind.alphabet(), len, bytes.saturating_sub(8 * len)).map_err(vocabulary_error)?;
-        let push_all = || {
-            for (id, text) in texts.enumerate() {
-                let attributes = match types.next() {
-                    None | Some(1) => attribute::NORMAL,
-                    Some(2) => attribute::UNKNOWN,
-                    Some(3) => attribute::CONTROL,
-                    Some(4) => attribute::USER_DEFINED,
-                    Some(5) => attribute::UNUSED,
-                    Some(6) => attribute::BYTE,
-                    Some(_) => 0,
-                };
-                let text = c_string(text);
-                let text = if text.is_empty() {
-                    Cow::from(format!("[EMPTY_{id}]").into_bytes())
-                } else {
-                    text.into()
-                };
-                builder.push(&text, attributes)?;
-            }
-            Ok(())
-        };
-        // What merges are looked up in can be made at the same time.
-        let look_up =
-            kind.pre().and_then(|_| gguf.array(MERGES)).filter(|merges| is_worth_a_thread(merges.len()));
-        let look_up = std::thread::scope(|scope| {
-            let helper =
-                look_up.and_then(|_| std::thread::Builder::new().spawn_scoped(scope, || texts_of(gguf)).ok());
-            push_all().map_err(vocabulary_error)?;
-            Ok(helper
-                .and_then(|helper| helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
-        })?;
+        builder.extend(all).map_err(vocabulary_error)?;
         if let Some(scores) = gguf.f32s(SCORES) {
             if scores.len() < len {
                 return Err(short(SCORES, len, scores.len()));
@@ -425,39 +445,7 @@ impl Tokens {
         if let Kind::Dna(_) = kind {
             tokens.marked_from = tokens.by_name("<oov>");
         }
-        if let Some(pre) = kind.pre() {
-            tokens.merges(gguf, pre, look_up)?;
-        }
         Ok(tokens)
-    }
-
-    /// Line `i` of the list is the merge of rank `i`: two texts with a space between them.
-    fn merges(&mut self, gguf: &Gguf, pre: &Pre, texts: Option<Texts<'_>>) -> Result<(), FormatError> {
-        let lines = gguf.array(MERGES).and_then(|lines| Some((lines.raw(), lines.string_spans()?)));
-        let Some((data, lines)) = lines else {
-            // This one has no merges in its file; its tokens are found whole or byte by byte.
-            return if pre.kind == PreKind::KimiK2 { Ok(()) } else { Err(missing(MERGES)) };
-        };
-        let texts = texts.or_else(|| texts_of(gguf)).ok_or_else(|| missing(TOKENS))?;
-        let byte_encode = pre.byte_encode;
-        let read = |line: &[u8], key: &mut Vec<u8>| {
-            let line = c_string(line);
-            // The left text may begin with a space, the right one may hold more of them.
-            let space = line.iter().skip(1).position(|&byte| byte == b' ')? + 1;
-            let (left, right) = (&line[..space], &line[space + 1..]);
-            if !byte_encode {
-                key.extend_from_slice(left);
-                key.extend_from_slice(right);
-                return Some(left.len());
-            }
-            // A text that is not of the alphabet is never a symbol, so the line can never apply.
-            if !decode_alphabet(left, key) {
-                return None;
-            }
-            let split = key.len();
-            decode_alphabet(right, key).then_some(split)
-        };
-        self.builder.merges(data, lines, &texts, read).map_err(vocabulary_error)
     }
 
     fn text(&self, id: u32) -> Option<Cow<'_, [u8]>> {
@@ -606,7 +594,7 @@ impl Tokens {
                     } else if unmarked.is_some() {
                         unescape(key)
                     } else {
-                        self.builder.unescape_piece(id).map_err(vocabulary_error)?;
+                        self.builder.unescape_piece(id);
                         continue;
                     }
                 }
@@ -625,7 +613,7 @@ impl Tokens {
             } else {
                 Vec::new()
             };
-            self.builder.piece(id, &piece).map_err(vocabulary_error)?;
+            self.builder.piece(id, &piece);
         }
         Ok(())
     }
@@ -682,12 +670,24 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The texts of the tokens where they lie in the file.
-fn texts_of(gguf: &Gguf) -> Option<Texts<'_>> {
-    let tokens = gguf.array(TOKENS)?;
-    let data = tokens.raw();
-    let text = |span: Range<usize>| span.start..span.start + c_string(&data[span]).len();
-    Some(Texts::new(data, tokens.string_spans()?.map(text)))
+/// Appends the key that a line of the merges list makes, and gives where the right half of it begins; `None` for a line that can
+/// never apply.
+fn read_merge(line: &[u8], byte_encode: bool, key: &mut Vec<u8>) -> Option<usize> {
+    let line = c_string(line);
+    // The left text may begin with a space, the right one may hold more of them.
+    let space = line.iter().skip(1).position(|&byte| byte == b' ')? + 1;
+    let (left, right) = (&line[..space], &line[space + 1..]);
+    if !byte_encode {
+        key.extend_from_slice(left);
+        key.extend_from_slice(right);
+        return Some(left.len());
+    }
+    // A text that is not of the alphabet is never a symbol, so the line can never apply.
+    if !decode_alphabet(left, key) {
+        return None;
+    }
+    let split = key.len();
+    decode_alphabet(right, key).then_some(split)
 }
 
 /// How llama.cpp renders a normal token by the GPT-2 alphabet, and what it puts where a character is not of that alphabet.
@@ -787,8 +787,7 @@ fn chat_templates(gguf: &Gguf) -> Vec<(Option<String>, String)> {
 /// llama.cpp reads strings through C: up to the first NUL.
 fn c_string(bytes: &[u8]) -> &[u8] {
     // Most are a few bytes long, where the call of a vectorised search would cost more than the search.
-    let end =
-        if bytes.len() < 32 { bytes.iter().position(|&byte| byte == 0) } else { memchr::memchr(0, bytes) };
+    let end = if bytes.len() < 32 { find_byte(bytes, 0, bytes.len(), 0) } else { memchr::memchr(0, bytes) };
     &bytes[..end.unwrap_or(bytes.len())]
 }
 

@@ -433,7 +433,7 @@ impl<'p> Pieces<'p> {
             } else {
                 continue;
             }
-            self.builder.piece(id, &rendered).map_err(vocabulary)?;
+            self.builder.piece(id, &rendered);
         }
         let trie = Trie::new(self.searched).map_err(vocabulary)?;
         let prefixes = Trie::new(self.user_defined).map_err(vocabulary)?;

@@ -57,7 +57,7 @@ impl<R: Fn(&Vocabulary, u32) -> Rank> Merges for Joined<'_, R> {
 /// when it is merged alone. A token that does not come down to two parts is reached by no merge; only a pre-token that equals it
 /// yields it.
 pub(crate) fn derive_merges(builder: &mut Builder, tokens: &[u32]) -> Result<(), VocabularyError> {
-    builder.reserve_pairs(tokens.len());
+    builder.reserve_pairs(tokens.len())?;
     // A byte without a token of its own still begins as a symbol.
     let mut bytes = [NONE; 256];
     for (byte, symbol) in (0..=u8::MAX).zip(&mut bytes) {

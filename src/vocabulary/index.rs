@@ -1,12 +1,14 @@
 //! From a token's bytes to its id: one open-addressing table of `u32`.
 
+use std::ops::Range;
+
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::table::Table;
 use super::{Keys, MAX_SYMBOLS};
 
-/// A hash table over the keys of a vocabulary. A slot is 0 when free, else eight bits of the hash above the symbol's
-/// number plus one, so that a probe that meets another key is nearly always settled without reading that key.
+/// A hash table over the keys of a vocabulary. A slot has eight bits of the hash above the symbol's number, or
+/// all bits set when it is free, so that a probe that meets another key is nearly always settled without reading that key.
 ///
 /// The seed is random per vocabulary and travels with the table: a model file cannot be crafted to make its tokens
 /// collide.
@@ -25,10 +27,13 @@ pub(crate) enum Domain {
 }
 
 impl Index {
+    /// As many as [`Index::insert_all`] enters together.
+    pub(super) const BLOCK: usize = 16;
+
     /// Room for `len` keys at a load of at most two thirds: the tag spares most comparisons, and half the memory is worth more
     /// than a shorter walk.
     pub(crate) fn with_capacity(len: usize, seed: u64) -> Self {
-        let slots = vec![0; (len.max(8) * 3 / 2).next_power_of_two()];
+        let slots = vec![FREE; (len.max(8) * 3 / 2).next_power_of_two()];
         Self { slots: slots.into(), seed }
     }
 
@@ -42,9 +47,8 @@ impl Index {
             return None;
         }
         // A table without a free slot would make every search for an unknown key walk all of it.
-        let used = self.slots.iter().filter(|&&slot| slot != 0).count();
-        let known =
-            self.slots.iter().all(|slot| *slot == 0 || (1..=symbols).contains(&((slot & ID_MASK) as usize)));
+        let used = self.slots.iter().filter(|&&slot| slot != FREE).count();
+        let known = self.slots.iter().all(|slot| *slot == FREE || ((slot & ID_MASK) as usize) < symbols);
         (used > self.slots.len() / 8 * 7 || !known).then_some("an index of known symbols, with free slots")
     }
 
@@ -57,12 +61,11 @@ impl Index {
         // A table that came from an image may be full; the loop must end all the same.
         for _ in 0..slots.len() {
             let slot = *slots.get(at)?;
-            if slot == 0 {
+            if slot == FREE {
                 return None;
             }
             if slot >> ID_BITS == tag(hash) {
-                // A damaged slot may hold no symbol; no key belongs to the number that comes out then.
-                let symbol = (slot & ID_MASK).wrapping_sub(1);
+                let symbol = slot & ID_MASK;
                 if keys.matches(symbol, key, domain) {
                     return Some(symbol);
                 }
@@ -72,48 +75,55 @@ impl Index {
         None
     }
 
+    /// Enters `symbols` under their keys, growing the table where they would fill more than three quarters of it; fails with the
+    /// first symbol whose key is another's, and that one before it.
+    pub(crate) fn insert_all(&mut self, keys: Keys<'_>, symbols: Range<u32>) -> Result<(), (u32, u32)> {
+        debug_assert!(symbols.end <= MAX_SYMBOLS);
+        if symbols.end as usize > self.slots.len() / 4 * 3 {
+            let mut larger = Self::with_capacity(self.slots.len(), self.seed);
+            for symbol in self.slots.iter().filter(|&&slot| slot != FREE).map(|slot| slot & ID_MASK) {
+                // Keys in the table are distinct.
+                let _ = larger.insert(keys, symbol, larger.hash(keys.at(symbol), keys.domain(symbol)));
+            }
+            *self = larger;
+        }
+        let mut first = symbols.start;
+        while first < symbols.end {
+            // Looking at the slots of a block first lets their misses overlap.
+            let block = first..symbols.end.min(first + Self::BLOCK as u32);
+            let (mut hashes, mut seen) = ([0; Self::BLOCK], 0);
+            for (hash, symbol) in hashes.iter_mut().zip(block.clone()) {
+                *hash = self.hash(keys.at(symbol), keys.domain(symbol));
+                seen |= self.slots.get(*hash as usize & (self.slots.len() - 1)).copied().unwrap_or_default();
+            }
+            std::hint::black_box(seen);
+            for (hash, symbol) in hashes.into_iter().zip(block.clone()) {
+                self.insert(keys, symbol, hash).map_err(|other| (other, symbol))?;
+            }
+            first = block.end;
+        }
+        Ok(())
+    }
+
     /// Enters `symbol` under its key, or gives the symbol that already has this key.
-    ///
-    /// The table must have been made by [`Index::with_capacity`] with room for it.
-    pub(crate) fn insert(
-        &mut self,
-        keys: Keys<'_>,
-        key: &[u8],
-        domain: Domain,
-        symbol: u32,
-    ) -> Result<(), u32> {
-        debug_assert!(symbol < MAX_SYMBOLS);
-        let hash = self.hash(key, domain);
+    fn insert(&mut self, keys: Keys<'_>, symbol: u32, hash: u64) -> Result<(), u32> {
         let Table::Owned(slots) = &mut self.slots else { return Ok(()) };
         let mask = slots.len() - 1;
         let mut at = hash as usize & mask;
         loop {
             let slot = slots[at];
-            if slot == 0 {
-                slots[at] = tag(hash) << ID_BITS | (symbol + 1);
+            if slot == FREE {
+                slots[at] = tag(hash) << ID_BITS | symbol;
                 return Ok(());
             }
             if slot >> ID_BITS == tag(hash) {
-                let other = (slot & ID_MASK) - 1;
-                if keys.matches(other, key, domain) {
+                let other = slot & ID_MASK;
+                if keys.matches(other, keys.at(symbol), keys.domain(symbol)) {
                     return Err(other);
                 }
             }
             at = (at + 1) & mask;
         }
-    }
-
-    /// Doubles the table when `symbols` keys would fill more than three quarters of it.
-    pub(crate) fn grow_for(&mut self, keys: Keys<'_>, symbols: u32) {
-        if (symbols as usize) < self.slots.len() / 4 * 3 {
-            return;
-        }
-        let mut larger = Self::with_capacity(self.slots.len(), self.seed);
-        for symbol in self.slots.iter().filter(|&&slot| slot != 0).map(|slot| (slot & ID_MASK) - 1) {
-            // Keys in the table are distinct.
-            let _ = larger.insert(keys, keys.at(symbol), keys.domain(symbol), symbol);
-        }
-        *self = larger;
     }
 
     #[inline]
@@ -155,3 +165,6 @@ fn tag(hash: u64) -> u32 {
 
 const ID_BITS: u32 = 24;
 const ID_MASK: u32 = (1 << ID_BITS) - 1;
+
+/// Of the number that no symbol has.
+const FREE: u32 = u32::MAX;

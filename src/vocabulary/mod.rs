@@ -12,6 +12,7 @@
 
 mod charsmap;
 mod index;
+mod merges;
 mod pairs;
 mod table;
 mod texts;
@@ -22,9 +23,11 @@ pub use charsmap::CharsmapError;
 #[cfg(test)]
 pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
+pub(crate) use merges::{Merges, MergesList};
+use pairs::Place;
 pub(crate) use pairs::{Pairs, Rank};
 pub(crate) use table::Table;
-pub(crate) use texts::Texts;
+pub(crate) use texts::{Texts, find_byte};
 pub(crate) use trie::{Trie, Walker};
 
 use std::borrow::Cow;
@@ -148,8 +151,8 @@ impl<'v> Keys<'v> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VocabularyError {
-    /// More tokens, or more bytes of tokens, than a vocabulary can hold (2²⁴ − 1 tokens, 4 GiB).
-    #[error("expected at most {MAX_SYMBOLS} tokens in at most 4 GiB, found more")]
+    /// More tokens, more bytes of tokens or more merges than a vocabulary can hold (2²⁴ − 1 tokens, 4 GiB, 2²⁴ merges).
+    #[error("expected at most {MAX_SYMBOLS} tokens in at most 4 GiB and 16,777,216 merges, found more")]
     TooLarge,
     /// Two ids have the same text, so no encoder could tell them apart. llama.cpp aborts on such a file.
     #[error("expected every token once, found {text:?} at id {first} and again at id {second}")]
@@ -332,8 +335,10 @@ pub(crate) struct Builder {
     scores: Vec<f32>,
     index: Index,
     pairs: Pairs,
-    pieces: Vec<Span>,
-    seed: u64,
+    /// Pieces that are not keys, one after the other.
+    rendered: Vec<u8>,
+    /// Where they are in there, by the ids of their tokens.
+    pieces: Vec<(u32, Span)>,
 }
 
 impl Builder {
@@ -354,45 +359,84 @@ impl Builder {
             // Texts that occur only in merges are rare; a quarter more keeps the load below two thirds.
             index: Index::with_capacity(tokens + tokens / 4, seed),
             pairs: Pairs::default(),
+            rendered: Vec::new(),
             pieces: Vec::new(),
-            seed,
         })
     }
 
     /// Adds the next id, with its text as the source has it.
     pub(crate) fn push(&mut self, text: &[u8], attributes: u16) -> Result<u32, VocabularyError> {
         let id = self.next()?;
+        self.append(text, attributes)?;
+        self.index(id..id + 1)?;
+        Ok(id)
+    }
+
+    /// Appends a token by its text, not yet to be found by it.
+    fn append(&mut self, text: &[u8], attributes: u16) -> Result<(), VocabularyError> {
         let start = self.arena.len();
         let mut attributes = attributes & !attribute::RAW;
-        let mut domain = Domain::Key;
-        if self.alphabet == Alphabet::ByteLevel {
-            if !decode_alphabet(text, &mut self.arena) {
-                self.arena.truncate(start);
-                self.arena.extend_from_slice(text);
-                attributes |= attribute::RAW;
-                domain = Domain::Raw;
-            }
-        } else {
+        if self.alphabet == Alphabet::Text {
             self.arena.extend_from_slice(text);
+        } else if !decode_alphabet(text, &mut self.arena) {
+            self.arena.truncate(start);
+            self.arena.extend_from_slice(text);
+            attributes |= attribute::RAW;
         }
-        self.enter(id, start, attributes, domain)
+        self.append_entry(attributes)
+    }
+
+    /// Appends a token whose key was appended to the arena.
+    fn append_entry(&mut self, attributes: u16) -> Result<(), VocabularyError> {
+        self.keys.push(u32::try_from(self.arena.len()).map_err(|_| VocabularyError::TooLarge)?);
+        self.attributes.push(attributes);
+        Ok(())
+    }
+
+    /// Lets tokens be found by their keys.
+    fn index(&mut self, ids: Range<u32>) -> Result<(), VocabularyError> {
+        let keys = Keys { arena: &self.arena, offsets: &self.keys, attributes: &self.attributes };
+        self.index.insert_all(keys, ids).map_err(|(first, second)| {
+            let text = String::from_utf8_lossy(self.keys().at(second)).into_owned();
+            VocabularyError::DuplicateToken { first, second, text }
+        })
+    }
+
+    /// As [`Builder::push`] for many, with a text and attributes each.
+    pub(crate) fn extend<'t>(
+        &mut self,
+        mut tokens: impl Iterator<Item = (Cow<'t, [u8]>, u16)>,
+    ) -> Result<(), VocabularyError> {
+        loop {
+            let first = self.len();
+            for (text, attributes) in tokens.by_ref().take(Index::BLOCK) {
+                self.next()?;
+                self.append(&text, attributes)?;
+            }
+            if self.len() == first {
+                return Ok(());
+            }
+            self.index(first..self.len())?;
+        }
     }
 
     /// Adds the next id by its key: the bytes it stands for, whatever alphabet its source writes.
     pub(crate) fn push_key(&mut self, key: &[u8], attributes: u16) -> Result<u32, VocabularyError> {
         let id = self.next()?;
-        let start = self.arena.len();
         self.arena.extend_from_slice(key);
-        self.enter(id, start, attributes & !attribute::RAW, Domain::Key)
+        self.append_entry(attributes & !attribute::RAW)?;
+        self.index(id..id + 1)?;
+        Ok(id)
     }
 
     /// Adds the next id by its literal text, as a token that the engine can never produce, and that may have the text of one it
     /// does produce.
     pub(crate) fn push_raw(&mut self, text: &[u8], attributes: u16) -> Result<u32, VocabularyError> {
         let id = self.next()?;
-        let start = self.arena.len();
         self.arena.extend_from_slice(text);
-        self.enter(id, start, attributes | attribute::RAW, Domain::Raw)
+        self.append_entry(attributes | attribute::RAW)?;
+        self.index(id..id + 1)?;
+        Ok(id)
     }
 
     /// Adds the next id as one that names no token.
@@ -457,8 +501,12 @@ impl Builder {
     }
 
     /// Makes room for `merges` merges. All tokens must have been added.
-    pub(crate) fn reserve_pairs(&mut self, merges: usize) {
-        self.pairs = Pairs::with_capacity(merges, self.seed.rotate_left(17));
+    ///
+    /// Their ranks are below `merges`.
+    pub(crate) fn reserve_pairs(&mut self, merges: usize) -> Result<(), VocabularyError> {
+        bounded(merges)?;
+        self.pairs = Pairs::new(Place::with_capacity(merges));
+        Ok(())
     }
 
     /// Adds the merge of `key[..split]` and `key[split..]`. Of equal pairs the first counts.
@@ -470,76 +518,25 @@ impl Builder {
         Ok(())
     }
 
-    /// Adds the merges of a list, after all tokens: two texts with a space between them at each of `lines` in `data`. Line `i`
-    /// has rank `i`; of equal pairs the first counts.
-    ///
-    /// `texts` are the tokens by their ids, as the list writes them. `read` is for the lines it does not cover: it appends to
-    /// its second argument the key that a line makes and gives where the right half of that begins, or `None` for a line that
-    /// can never apply.
-    ///
-    /// The lines of a long list are looked up on two threads.
-    pub(crate) fn merges<'l>(
+    /// Adds the merges of a list, after all tokens. `read` is for the lines that are not of tokens: it appends to its second
+    /// argument the key that a line makes and gives where the right half of that begins, or `None` for a line that can never
+    /// apply.
+    pub(crate) fn merges<'scope, 'f: 'scope, L, T>(
         &mut self,
-        data: &'l [u8],
-        lines: impl ExactSizeIterator<Item = Range<usize>> + Clone + Send,
-        texts: &Texts<'_>,
-        read: impl Fn(&'l [u8], &mut Vec<u8>) -> Option<usize>,
-    ) -> Result<(), VocabularyError> {
-        self.reserve_pairs(lines.len());
-        let Self { attributes, pairs, .. } = self;
-        let resolve = Resolve { data, texts, attributes, guess: 0 };
-        let len = lines.len();
-        // This thread enters what both look up, so it looks up less.
-        let own = if is_worth_a_thread(len) { len / 3 } else { len };
-        let rest = (own as u32..).zip(lines.clone().skip(own));
-        // Lines with a text that is no token. Putting them off does not change which of equal pairs is the first: they all
-        // have that text.
-        let mut put_off = Vec::new();
-        let others = std::thread::scope(|scope| {
-            let helper = (own < len).then(|| {
-                let (mut resolve, rest) = (resolve.clone(), rest.clone());
-                let work = move || {
-                    let mut found = Vec::with_capacity(len - own);
-                    let mut put_off = Vec::new();
-                    for (rank, line) in rest {
-                        match resolve.line(line.clone()) {
-                            Some([left, right, merged]) => found.push([left, right, rank, merged]),
-                            None => put_off.push((rank, line)),
-                        }
-                    }
-                    (found, put_off)
-                };
-                std::thread::Builder::new().spawn_scoped(scope, work).ok()
-            });
-            let mut resolve = resolve;
-            let mut block = Vec::with_capacity(Pairs::BLOCK);
-            let mut enter = |(rank, line): (u32, Range<usize>)| match resolve.line(line.clone()) {
-                Some([left, right, merged]) => {
-                    if block.len() == Pairs::BLOCK {
-                        pairs.insert_all(&block);
-                        block.clear();
-                    }
-                    block.push([left, right, rank, merged]);
-                }
-                None => put_off.push((rank, line)),
-            };
-            (0..).zip(lines.take(own)).for_each(&mut enter);
-            let joined = helper.flatten().map(std::thread::ScopedJoinHandle::join);
-            if joined.is_none() {
-                // No thread was wanted, and nothing is left; or none was to be had.
-                rest.for_each(&mut enter);
-            }
-            pairs.insert_all(&block);
-            match joined {
-                Some(Ok((found, others))) => {
-                    pairs.insert_all(&found);
-                    others
-                }
-                Some(Err(panic)) => std::panic::resume_unwind(panic),
-                None => Vec::new(),
-            }
-        });
-        put_off.extend(others);
+        merges: Merges<'scope, 'f, L, T>,
+        read: impl Fn(&'f [u8], &mut Vec<u8>) -> Option<usize>,
+    ) -> Result<(), VocabularyError>
+    where
+        L: ExactSizeIterator<Item = Range<usize>> + Clone + Send + Sync + 'scope,
+        T: Fn() -> Texts<'f> + Clone + Send + 'scope,
+    {
+        bounded(merges.len())?;
+        // A text outside the engine's alphabet is no part of a merge.
+        let raw = |id: u32| self.attributes_of(id) & attribute::RAW != 0;
+        let any_raw = self.attributes.iter().fold(0, |all, bits| all | bits) & attribute::RAW != 0;
+        let data = merges.data();
+        let (pairs, put_off) = merges.finish(|entry| any_raw && entry.symbols().into_iter().any(raw));
+        self.pairs = pairs;
         let mut key = Vec::new();
         for (rank, line) in put_off {
             key.clear();
@@ -578,43 +575,40 @@ impl Builder {
         &self.pairs
     }
 
-    /// Sets what `id` renders to. Every token whose piece is not set renders to its key.
-    pub(crate) fn piece(&mut self, id: u32, piece: &[u8]) -> Result<(), VocabularyError> {
-        self.fill_pieces();
-        let start = self.arena.len();
-        self.arena.extend_from_slice(piece);
-        if u32::try_from(self.arena.len()).is_err() {
-            return Err(VocabularyError::TooLarge);
-        }
-        if let Some(span) = self.pieces.get_mut(id as usize) {
-            *span = Span { start: start as u32, len: piece.len() as u32 };
-        }
-        Ok(())
+    /// Sets what `id` renders to. Every token whose piece is not set renders to its key; of two pieces the last counts.
+    pub(crate) fn piece(&mut self, id: u32, piece: &[u8]) {
+        let start = self.rendered.len();
+        self.rendered.extend_from_slice(piece);
+        self.piece_from(id, start);
     }
 
     /// Makes `id` render to its key with each `▁` as a space; a key without one renders to itself.
-    pub(crate) fn unescape_piece(&mut self, id: u32) -> Result<(), VocabularyError> {
+    pub(crate) fn unescape_piece(&mut self, id: u32) {
         const SPACE: &[u8] = "\u{2581}".as_bytes();
-        let key = self.key(id);
-        let Some(first) = key.windows(SPACE.len()).position(|window| window == SPACE) else { return Ok(()) };
-        self.fill_pieces();
-        let (start, end) = (self.keys[id as usize] as usize, self.keys[id as usize + 1] as usize);
-        let piece = self.arena.len();
-        self.arena.extend_from_within(start..start + first);
-        let mut at = start + first;
-        while at < end {
-            let space = self.arena[at..end].starts_with(SPACE);
-            let byte = if space { b' ' } else { self.arena[at] };
-            self.arena.push(byte);
-            at += if space { SPACE.len() } else { 1 };
+        let keys = Keys { arena: &self.arena, offsets: &self.keys, attributes: &self.attributes };
+        let mut rest = keys.at(id);
+        let start = self.rendered.len();
+        let mut spaces = false;
+        while let Some(at) = rest.iter().position(|&byte| byte == SPACE[0]) {
+            let (before, from) = rest.split_at(at);
+            self.rendered.extend_from_slice(before);
+            let after = from.strip_prefix(SPACE);
+            self.rendered.push(if after.is_some() { b' ' } else { from[0] });
+            spaces |= after.is_some();
+            rest = after.unwrap_or(&from[1..]);
         }
-        if u32::try_from(self.arena.len()).is_err() {
-            return Err(VocabularyError::TooLarge);
+        if spaces {
+            self.rendered.extend_from_slice(rest);
+            self.piece_from(id, start);
+        } else {
+            self.rendered.truncate(start);
         }
-        if let Some(span) = self.pieces.get_mut(id as usize) {
-            *span = Span { start: piece as u32, len: (self.arena.len() - piece) as u32 };
-        }
-        Ok(())
+    }
+
+    fn piece_from(&mut self, id: u32, start: usize) {
+        // What is too long for a span is too long for the arena, and found out there.
+        let span = Span { start: start as u32, len: (self.rendered.len() - start) as u32 };
+        self.pieces.push((id, span));
     }
 
     /// Ends the building. `bytes` maps each byte to the token that stands for it ([`NONE`] for none).
@@ -622,11 +616,22 @@ impl Builder {
         if self.attributes.is_empty() {
             return Err(VocabularyError::Empty);
         }
-        self.fill_pieces();
         let mut byte_symbols = Vec::new();
         if self.alphabet == Alphabet::ByteLevel {
             let symbol = |byte: u8| self.index.find(self.keys(), &[byte], Domain::Key).unwrap_or(NONE);
             byte_symbols = (0..=255).map(symbol).collect();
+        }
+        let spans = self.keys.windows(2).take(self.attributes.len());
+        let mut pieces: Vec<Span> = spans.map(|w| Span { start: w[0], len: w[1] - w[0] }).collect();
+        let rendered = self.arena.len();
+        self.arena.append(&mut self.rendered);
+        if u32::try_from(self.arena.len()).is_err() {
+            return Err(VocabularyError::TooLarge);
+        }
+        for &(id, Span { start, len }) in &self.pieces {
+            if let Some(piece) = pieces.get_mut(id as usize) {
+                *piece = Span { start: rendered as u32 + start, len };
+            }
         }
         let bridges = if self.alphabet == Alphabet::Text { bridges(&self.arena, &self.keys) } else { [0; 4] };
         Ok(Vocabulary {
@@ -635,7 +640,7 @@ impl Builder {
             arena: self.arena.into(),
             keys: self.keys.into(),
             attributes: self.attributes.into(),
-            pieces: self.pieces.into(),
+            pieces: pieces.into(),
             scores: self.scores.into(),
             index: self.index,
             pairs: self.pairs,
@@ -658,28 +663,6 @@ impl Builder {
         if id >= MAX_SYMBOLS { Err(VocabularyError::TooLarge) } else { Ok(id) }
     }
 
-    fn enter(
-        &mut self,
-        id: u32,
-        start: usize,
-        attributes: u16,
-        domain: Domain,
-    ) -> Result<u32, VocabularyError> {
-        let end = u32::try_from(self.arena.len()).map_err(|_| VocabularyError::TooLarge)?;
-        self.keys.push(end);
-        self.attributes.push(attributes);
-        let keys = Keys { arena: &self.arena, offsets: &self.keys, attributes: &self.attributes };
-        let key = &self.arena[start..];
-        self.index.grow_for(keys, id);
-        match self.index.insert(keys, key, domain, id) {
-            Ok(()) => Ok(id),
-            Err(first) => {
-                let text = String::from_utf8_lossy(key).into_owned();
-                Err(VocabularyError::DuplicateToken { first, second: id, text })
-            }
-        }
-    }
-
     /// The symbol for a text that a merge names, a new one if it is not known yet.
     pub(crate) fn symbol_or_new(&mut self, key: &[u8]) -> Result<u32, VocabularyError> {
         if let Some(symbol) = self.index.find(self.keys(), key, Domain::Key) {
@@ -693,58 +676,15 @@ impl Builder {
         let end = u32::try_from(self.arena.len()).map_err(|_| VocabularyError::TooLarge)?;
         self.keys.push(end);
         let keys = Keys { arena: &self.arena, offsets: &self.keys, attributes: &self.attributes };
-        self.index.grow_for(keys, symbol);
         // The key was not found just now, so it cannot be a duplicate.
-        let _ = self.index.insert(keys, key, Domain::Key, symbol);
+        let _ = self.index.insert_all(keys, symbol..symbol + 1);
         Ok(symbol)
     }
-
-    fn fill_pieces(&mut self) {
-        if self.pieces.len() < self.attributes.len() {
-            let spans = self.keys.windows(2).take(self.attributes.len());
-            self.pieces = spans.map(|w| Span { start: w[0], len: w[1] - w[0] }).collect();
-        }
-    }
 }
 
-/// From a line of a merges list to the tokens in it.
-#[derive(Clone)]
-struct Resolve<'b> {
-    data: &'b [u8],
-    texts: &'b Texts<'b>,
-    attributes: &'b [u16],
-    /// The token that the line before made.
-    guess: u32,
-}
-
-impl Resolve<'_> {
-    /// The left, the right and the merged token; `None` if some text of the line is not that of a token, or the line is not of
-    /// two texts.
-    #[inline]
-    fn line(&mut self, line: Range<usize>) -> Option<[u32; 3]> {
-        // The left text may begin with a space, the right one may hold more of them.
-        let space = texts::find_space(self.data, line.start + 1, line.end)?;
-        let (left, right) = (line.start..space, space + 1..line.end);
-        // Lists are mostly in the order of the tokens they make, several lines to a token.
-        let mut guesses = [self.guess, self.guess + 1].into_iter();
-        let guessed = guesses.find(|&guess| self.texts.is(guess, self.data, left.clone(), right.clone()));
-        let merged = guessed.or_else(|| {
-            let joined = [self.data.get(left.clone())?, self.data.get(right.clone())?].concat();
-            self.texts.find(&joined, 0, joined.len())
-        })?;
-        let left = self.texts.find(self.data, left.start, left.len())?;
-        let right = self.texts.find(self.data, right.start, right.len())?;
-        self.guess = merged;
-        let found = [left, right, merged];
-        // A text outside the engine's alphabet is no part of a merge.
-        let raw = |id: &u32| self.attributes.get(*id as usize).is_none_or(|bits| bits & attribute::RAW != 0);
-        (!found.iter().any(raw)).then_some(found)
-    }
-}
-
-/// Whether a second thread would do more for so many steps of some dozen nanoseconds than it costs.
-pub(crate) fn is_worth_a_thread(steps: usize) -> bool {
-    steps >= 20_000 && std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+/// Ranks of so many merges fit into the table.
+fn bounded(merges: usize) -> Result<(), VocabularyError> {
+    if merges > Pairs::MAX_LEN { Err(VocabularyError::TooLarge) } else { Ok(()) }
 }
 
 /// The bytes that stand before a `▁` within a key, that of another `▁` left out.
@@ -787,30 +727,23 @@ fn find_text(index: &Index, keys: Keys<'_>, text: &[u8]) -> Option<u32> {
 /// Appends the bytes that `text`, written in the GPT-2 byte alphabet, stands for; `false` when a character of it is not of
 /// that alphabet (what was appended by then has no meaning).
 pub(crate) fn decode_alphabet(text: &[u8], out: &mut Vec<u8>) -> bool {
-    // In place: no character of the alphabet is shorter than the byte it stands for.
-    let start = out.len();
-    out.extend_from_slice(text);
-    let bytes = &mut out[start..];
-    let (mut from, mut to) = (0, 0);
-    while from < bytes.len() {
-        // The printable ASCII characters stand for themselves.
-        let byte = bytes[from];
-        let (byte, len) = if matches!(byte, 0x21..=0x7E) {
-            (byte, 1)
-        } else {
-            let (character, len) = match bytes[from..] {
-                [a @ 0xC2..=0xC5, b @ 0x80..=0xBF, ..] => (u32::from(a & 0x1F) << 6 | u32::from(b & 0x3F), 2),
-                // An invalid byte reads as U+FFFD, which is not of the alphabet.
-                _ => unicode::decode(bytes, from),
-            };
-            let Some(byte) = unicode::char_to_byte(character) else { return false };
-            (byte, len)
+    let mut bytes = text.iter();
+    // No character of the alphabet is shorter than the byte it stands for.
+    out.reserve(text.len());
+    while let Some(&byte) = bytes.next() {
+        // The printable ASCII characters stand for themselves; all others are of two bytes.
+        if matches!(byte, 0x21..=0x7E) {
+            out.push(byte);
+            continue;
+        }
+        let low = match byte {
+            0xC2..=0xC5 => bytes.next().copied().filter(|low| matches!(low, 0x80..=0xBF)),
+            _ => None,
         };
-        bytes[to] = byte;
-        to += 1;
-        from += len;
+        let character = low.map(|low| u32::from(byte & 0x1F) << 6 | u32::from(low & 0x3F));
+        let Some(byte) = character.and_then(unicode::char_to_byte) else { return false };
+        out.push(byte);
     }
-    out.truncate(start + to);
     true
 }
 

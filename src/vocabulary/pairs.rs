@@ -1,5 +1,7 @@
 //! The merge table of byte-pair encoding: (left, right) → (rank, merged).
 
+use std::hash::BuildHasher;
+
 use bytemuck::{Pod, Zeroable};
 
 use super::table::Table;
@@ -9,16 +11,51 @@ use super::table::Table;
 #[repr(transparent)]
 pub(crate) struct Rank(pub(crate) u32);
 
-/// One slot of the table; free while it is all zeros, so that a new table costs nothing before it is written to.
+/// One slot of the table: left, right, rank and merged, 24 bits each, packed because most of the time of a look-up goes into
+/// fetching the slot. Free while all its bits are set, which no symbol's number is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct Pair {
-    /// One more than the left symbol.
-    left: u32,
-    right: u32,
-    rank: Rank,
-    merged: u32,
+#[repr(transparent)]
+pub(crate) struct Pair([u32; 3]);
+
+impl Pair {
+    const FREE: Self = Self([u32::MAX; 3]);
+
+    /// All four are below 2²⁴; of a greater one the lower bits count, so that [`super::NONE`] is in no pair either.
+    #[inline]
+    fn new(left: u32, right: u32, rank: Rank, merged: u32) -> Self {
+        let rank = rank.0;
+        Self([left & MASK | right << 24, right >> 8 & 0xFFFF | rank << 16, rank >> 16 & 0xFF | merged << 8])
+    }
+
+    /// Whether this is the slot of another one's pair.
+    #[inline]
+    fn is_of(self, other: Self) -> bool {
+        let differs = |word: usize| self.0[word] ^ other.0[word];
+        differs(0) | differs(1) << 16 == 0
+    }
+
+    #[inline]
+    fn left(self) -> u32 {
+        self.0[0] & MASK
+    }
+
+    #[inline]
+    fn right(self) -> u32 {
+        self.0[0] >> 24 | (self.0[1] & 0xFFFF) << 8
+    }
+
+    #[inline]
+    fn rank(self) -> Rank {
+        Rank(self.0[1] >> 16 | (self.0[2] & 0xFF) << 16)
+    }
+
+    #[inline]
+    fn merged(self) -> u32 {
+        self.0[2] >> 8
+    }
 }
+
+const MASK: u32 = (1 << 24) - 1;
 
 /// Merges by the symbols they join. Symbols are token ids, and numbers above them for texts that occur only inside
 /// merges (see [`super::Vocabulary`]).
@@ -30,21 +67,20 @@ pub(crate) struct Pairs {
 }
 
 impl Pairs {
-    /// As many as [`Pairs::insert_all`] enters together.
+    /// Ranks are below this.
+    pub(crate) const MAX_LEN: usize = 1 << 24;
+
+    /// As many as [`Pairs::enter_all`] enters together.
     pub(super) const BLOCK: usize = 16;
 
-    /// Room for `len` merges at a load of at most two thirds.
-    pub(crate) fn with_capacity(len: usize, seed: u64) -> Self {
-        let slots = bytemuck::zeroed_vec((len.max(8) * 3 / 2).next_power_of_two());
-        Self { slots: slots.into(), multiplier: seed | 1 }
+    /// A table of free slots.
+    pub(super) fn new(place: Place) -> Self {
+        Self { slots: vec![Pair::FREE; place.slots].into(), multiplier: place.multiplier }
     }
 
     /// What is wrong with a table that was not built here, if anything: its length, and with `entries` its slots, which may
     /// name `symbols` symbols.
     pub(super) fn fault(&self, symbols: usize, entries: bool) -> Option<&'static str> {
-        if !self.slots.is_empty() && !self.slots.len().is_power_of_two() {
-            return Some("a merge table whose length is a power of two");
-        }
         if !entries || self.slots.is_empty() {
             return None;
         }
@@ -59,81 +95,125 @@ impl Pairs {
     #[inline]
     pub(crate) fn find(&self, left: u32, right: u32) -> Option<(Rank, u32)> {
         let slots: &[Pair] = &self.slots;
-        let mask = slots.len().wrapping_sub(1);
-        let mut at = self.slot(left, right, slots.len());
+        let wanted = Pair::new(left, right, Rank(0), 0);
+        let mut at = self.place().of(left, right);
         // A table that came from an image may be full; the loop must end all the same.
         for _ in 0..slots.len() {
-            let pair = slots.get(at)?;
-            if pair.left == left.wrapping_add(1) && pair.right == right {
-                // No symbol has the number before 0, so a free slot does not look like this.
-                return (pair.left != FREE).then_some((pair.rank, pair.merged));
-            }
-            if pair.left == FREE {
+            let pair = *slots.get(at)?;
+            if pair == Pair::FREE {
                 return None;
             }
-            at = (at + 1) & mask;
+            if pair.is_of(wanted) {
+                return Some((pair.rank(), pair.merged()));
+            }
+            at = if at + 1 == slots.len() { 0 } else { at + 1 };
         }
         None
     }
 
-    /// Enters a merge unless the pair has one already: the first line of a merges list wins.
+    /// Enters a merge; of those of equal pairs the one with the lowest rank counts.
     pub(crate) fn insert(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
-        self.enter(left, right, rank, merged, false);
+        let entry = self.place().entry([left, right, merged], rank);
+        self.enter(&entry, |old, new| new < old);
     }
 
-    /// Enters a merge in place of the one that the pair may have: the last line of a merges list wins.
+    /// Enters a merge; of those of equal pairs the one with the highest rank counts.
     pub(crate) fn replace(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
-        self.enter(left, right, rank, merged, true);
+        let entry = self.place().entry([left, right, merged], rank);
+        self.enter(&entry, |old, new| new > old);
     }
 
     #[inline]
-    fn enter(&mut self, left: u32, right: u32, rank: Rank, merged: u32, replace: bool) {
-        let mut at = self.slot(left, right, self.slots.len());
-        let entered = Pair { left: left + 1, right, rank, merged };
+    fn enter(&mut self, entry: &Entry, replaces: impl Fn(Rank, Rank) -> bool) {
         let Table::Owned(slots) = &mut self.slots else { return };
-        let mask = slots.len() - 1;
+        let mut at = entry.at as usize;
         loop {
             let pair = &mut slots[at];
-            let same = pair.left == entered.left && pair.right == entered.right;
-            if pair.left == FREE || same && replace {
-                *pair = entered;
+            let free = *pair == Pair::FREE;
+            if free || pair.is_of(entry.pair) {
+                if free || replaces(pair.rank(), entry.pair.rank()) {
+                    *pair = entry.pair;
+                }
                 return;
             }
-            if same {
-                return;
-            }
-            at = (at + 1) & mask;
+            at = if at + 1 == slots.len() { 0 } else { at + 1 };
         }
     }
 
-    /// As [`Pairs::insert`], for many: `[left, right, rank, merged]`.
-    pub(crate) fn insert_all(&mut self, merges: &[[u32; 4]]) {
-        for block in merges.chunks(Self::BLOCK) {
+    /// As [`Pairs::insert`], for many but what `refused` says.
+    pub(super) fn enter_all(&mut self, entries: &[Entry], refused: impl Fn(&Entry) -> bool) {
+        for block in entries.chunks(Self::BLOCK) {
             // The slots are all over a table that no near cache holds. Looking at those of a block first lets the misses
             // overlap, which they would not across the branches of the insertion.
-            let look = |&[left, right, ..]: &[u32; 4]| {
-                self.slots.get(self.slot(left, right, self.slots.len())).map_or(0, |pair| pair.left)
-            };
-            std::hint::black_box(block.iter().map(look).fold(0, u32::wrapping_add));
-            for &[left, right, rank, merged] in block {
-                self.insert(left, right, Rank(rank), merged);
+            let look = |entry: &Entry| self.slots.get(entry.at as usize).map_or(0, |pair| pair.0[0]);
+            std::hint::black_box(block.iter().fold(0, |seen, entry| seen | look(entry)));
+            for entry in block.iter().filter(|&entry| !refused(entry)) {
+                self.enter(entry, |old, new| new < old);
             }
         }
+    }
+
+    #[inline]
+    fn place(&self) -> Place {
+        Place { multiplier: self.multiplier, slots: self.slots.len() }
     }
 
     /// Every merge in the table, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u32, Rank, u32)> + '_ {
-        self.slots.iter().filter(|p| p.left != FREE).map(|p| (p.left - 1, p.right, p.rank, p.merged))
-    }
-
-    #[inline]
-    fn slot(&self, left: u32, right: u32, len: usize) -> usize {
-        // Multiply-shift hashing: the upper bits of the product are the well mixed ones. Two rounds, because one leaves
-        // `right` alone in the low half.
-        let key = u64::from(left) << 32 | u64::from(right);
-        let mixed = (key ^ key >> 29).wrapping_mul(self.multiplier);
-        (mixed ^ mixed >> 32).wrapping_mul(self.multiplier) as usize >> 20 & len.wrapping_sub(1)
+        let pairs = self.slots.iter().filter(|&&pair| pair != Pair::FREE);
+        pairs.map(|pair| (pair.left(), pair.right(), pair.rank(), pair.merged()))
     }
 }
 
-const FREE: u32 = 0;
+/// Where pairs go in a table.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    multiplier: u64,
+    slots: usize,
+}
+
+/// A merge and the slot where its way through the table begins.
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    at: u32,
+    pair: Pair,
+}
+
+impl Entry {
+    /// The two symbols and what they make.
+    pub(super) fn symbols(&self) -> [u32; 3] {
+        [self.pair.left(), self.pair.right(), self.pair.merged()]
+    }
+}
+
+impl Place {
+    /// In a table for `len` merges, at a load of at most two thirds.
+    pub(super) fn with_capacity(len: usize) -> Self {
+        let seed = std::hash::RandomState::new().hash_one(len);
+        Self { multiplier: seed | 1, slots: len.max(8) * 3 / 2 }
+    }
+
+    /// The entry of a merge of the first two symbols into the third.
+    #[inline]
+    pub(super) fn entry(self, [left, right, merged]: [u32; 3], rank: Rank) -> Entry {
+        Entry { at: self.of(left, right) as u32, pair: Pair::new(left, right, rank, merged) }
+    }
+
+    #[inline]
+    fn of(self, left: u32, right: u32) -> usize {
+        scale(scramble(u64::from(left) << 32 | u64::from(right), self.multiplier), self.slots)
+    }
+}
+
+/// A hash of 32 bits, scaled to a table of `len` slots.
+#[inline]
+pub(super) fn scale(hash: u32, len: usize) -> usize {
+    ((u64::from(hash) * len as u64) >> 32) as usize
+}
+
+/// The folded product with a number that nobody knows, so that no file can be crafted to make its texts or merges collide.
+#[inline]
+pub(super) fn scramble(key: u64, multiplier: u64) -> u32 {
+    let product = u128::from(key ^ multiplier.rotate_left(32)) * u128::from(multiplier);
+    (product as u64 ^ (product >> 64) as u64) as u32
+}

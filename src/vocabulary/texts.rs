@@ -5,173 +5,243 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{MAX_SYMBOLS, Span};
+use super::pairs::{scale, scramble};
+use super::{MAX_SYMBOLS, NONE, Span};
 
 /// The texts of tokens where they lie in a file.
 ///
-/// A merges list names every token several times over, so that looking them up is most of the work of reading it. Here a
-/// text of up to eight bytes is found, and known to be the right one, with one look at one slot.
+/// A merges list names every token several times over, so that looking them up is most of the work of reading it. Nine of ten
+/// texts in it have up to eight bytes: those are numbers, padded with zeros, found and known to be right with one look at one
+/// slot. Hence no text here may hold a NUL.
 #[derive(Clone, Debug)]
 pub(crate) struct Texts<'f> {
     /// Some part of the file that holds the texts.
     data: &'f [u8],
     spans: Vec<Span>,
-    slots: Vec<Slot>,
+    /// The halves of a short text's number, and its id; free where that is [`NONE`].
+    short: Vec<[u32; 3]>,
+    /// Some bits of a longer text's hash, where it begins, its length and its id; free where that is [`NONE`].
+    long: Vec<[u32; 4]>,
     seed: u64,
 }
 
-/// The first eight bytes of a text in two halves (zeros where it is shorter), then its length above one more than its id. Free
-/// while it is all zeros. Twelve bytes, because how fast a list is read depends on how much of the table is in the caches.
-type Slot = [u32; 3];
+/// A text to look up.
+#[derive(Clone, Copy)]
+pub(super) struct Query {
+    /// A text of up to eight bytes, the first one lowest; the hash of a longer one.
+    number: u64,
+    pub(super) start: usize,
+    pub(super) len: u32,
+    /// Where it is looked for first.
+    at: u32,
+}
 
 impl<'f> Texts<'f> {
-    /// The texts at `spans` of `data`, whose numbers are their ids; empty ones have none. Of equal texts the first counts.
+    /// The texts at `spans` of `data`, whose numbers are their ids. Those that are empty have none, as those behind 4 GiB or
+    /// the most ids there may be, and those with a NUL. Of equal texts the first counts.
     pub(crate) fn new(data: &'f [u8], spans: impl ExactSizeIterator<Item = Range<usize>>) -> Self {
-        let seed = std::hash::RandomState::new().hash_one(spans.len());
-        let slots = vec![[0; 3]; (spans.len() + 8) * 3 / 2];
-        let mut texts = Self { data, spans: Vec::with_capacity(spans.len()), slots, seed };
-        for span in spans {
-            let len = span.len();
-            texts.spans.push(Span { start: span.start as u32, len: len as u32 });
-            let (Ok(end), 1..) = (u32::try_from(span.end), len) else { continue };
-            let id = texts.spans.len() as u32;
-            if id > MAX_SYMBOLS {
-                continue;
-            }
-            let start = end as usize - len;
-            let head = head(data, start, len);
-            let mut at = texts.first_slot(data, start, len, head);
-            loop {
-                let slot = texts.slots[at];
-                if slot == [0; 3] {
-                    texts.slots[at] = [head as u32, (head >> 32) as u32, packed_len(len) | id];
-                    break;
-                }
-                if texts.holds(slot, data, start, len, head) {
-                    break;
-                }
-                at = texts.next_slot(at);
+        let seed = std::hash::RandomState::new().hash_one(spans.len()) | 1;
+        let span = |span: Range<usize>| match u32::try_from(span.end) {
+            Ok(_) => Span { start: span.start as u32, len: span.len() as u32 },
+            Err(_) => Span::default(),
+        };
+        let spans: Vec<Span> = spans.take(MAX_SYMBOLS as usize).map(span).collect();
+        let shorts = spans.iter().filter(|span| span.len <= SHORT).count();
+        let slots = |len: usize| (len + 8) * 3 / 2;
+        let (short, long) = (vec![[NONE; 3]; slots(shorts)], vec![[NONE; 4]; slots(spans.len() - shorts)]);
+        let mut texts = Self { data, spans: Vec::new(), short, long, seed };
+        let mut asked = Vec::with_capacity(BLOCK);
+        for (first, block) in (0..).step_by(BLOCK).zip(spans.chunks(BLOCK)) {
+            let queries = (first..).zip(block).filter_map(|(id, span)| {
+                Some((id, texts.query(data, span.start as usize, span.len as usize)?))
+            });
+            asked.extend(queries);
+            // Looking at the slots of a block first lets their misses overlap.
+            std::hint::black_box(asked.iter().fold(0, |seen, (_, query)| seen | texts.look(query)));
+            for (id, query) in asked.drain(..) {
+                texts.insert(id, &query);
             }
         }
+        texts.spans = spans;
         texts
     }
 
-    /// The id of the text at `start` of `data`.
-    #[inline]
-    pub(crate) fn find(&self, data: &[u8], start: usize, len: usize) -> Option<u32> {
-        let head = head(data, start, len);
-        let mut at = self.first_slot(data, start, len, head);
-        loop {
-            let slot = *self.slots.get(at)?;
-            if self.holds(slot, data, start, len, head) {
-                return (slot[2] & MAX_SYMBOLS).checked_sub(1);
+    /// Enters a text of the tokens' own data. Of equal long texts the first one is met first.
+    fn insert(&mut self, id: u32, query: &Query) {
+        let (mut at, low, high) = (query.at as usize, query.number as u32, (query.number >> 32) as u32);
+        if query.len > SHORT {
+            while self.long[at][3] != NONE {
+                at = next(at, self.long.len());
             }
-            if slot == [0; 3] {
+            self.long[at] = [low, query.start as u32, query.len, id];
+            return;
+        }
+        while self.short[at][2] != NONE && self.short[at][..2] != [low, high] {
+            at = next(at, self.short.len());
+        }
+        if self.short[at][2] == NONE {
+            self.short[at] = [low, high, id];
+        }
+    }
+
+    /// What to ask for the text of `len` bytes at `start` of `data`. `None` for an empty one, and for a short one that ends with a
+    /// NUL; one with a NUL elsewhere is never found.
+    #[inline]
+    pub(super) fn query(&self, data: &[u8], start: usize, len: usize) -> Option<Query> {
+        if len > SHORT as usize {
+            let text = data.get(start..)?.get(..len)?;
+            let hash = match (text.first_chunk(), text.last_chunk()) {
+                // The lengths need not go in: they are compared with the hashes.
+                (Some(&head), Some(&tail)) if len <= 16 => fold(
+                    u64::from_le_bytes(head) ^ self.seed,
+                    u64::from_le_bytes(tail) ^ self.seed.rotate_left(29),
+                ),
+                _ => xxh3_64_with_seed(text, self.seed),
+            };
+            let at = scale((hash >> 32) as u32, self.long.len()) as u32;
+            return Some(Query { number: hash, start, len: u32::try_from(len).ok()?, at });
+        }
+        if len == 0 {
+            return None;
+        }
+        let unused = 64 - 8 * len as u32;
+        let upper = load(data, start) << unused;
+        let number = upper >> unused;
+        let at = scale(scramble(number, self.seed), self.short.len()) as u32;
+        (upper >> 56 != 0).then_some(Query { number, start, len: len as u32, at })
+    }
+
+    /// Some bits of the slot where a text is looked for first: asked for of several before the first of them is found, the
+    /// table's misses overlap.
+    #[inline]
+    pub(super) fn look(&self, query: &Query) -> u32 {
+        let at = query.at as usize;
+        if query.len <= SHORT {
+            self.short.get(at).map_or(0, |s| s[2])
+        } else {
+            self.long.get(at).map_or(0, |s| s[3])
+        }
+    }
+
+    /// As [`Texts::look`], for the bytes that a longer text will be compared with; 0 for a short one.
+    #[inline]
+    pub(super) fn look_further(&self, query: &Query) -> u32 {
+        if query.len <= SHORT {
+            return 0;
+        }
+        let start = self.long.get(query.at as usize).map_or(0, |slot| slot[1]);
+        self.data.get(start as usize).copied().unwrap_or_default().into()
+    }
+
+    /// The id of a text of `data`.
+    #[inline]
+    pub(super) fn find(&self, data: &[u8], query: &Query) -> Option<u32> {
+        let mut at = query.at as usize;
+        if query.len > SHORT {
+            return self.find_long(data, query);
+        }
+        loop {
+            let &[low, high, id] = self.short.get(at)?;
+            if id == NONE {
                 return None;
             }
-            at = self.next_slot(at);
+            if u64::from(high) << 32 | u64::from(low) == query.number {
+                return Some(id);
+            }
+            at = next(at, self.short.len());
         }
     }
 
-    /// Whether `id` has the text that two parts of `data` make together.
-    #[inline]
-    pub(crate) fn is(&self, id: u32, data: &[u8], left: Range<usize>, right: Range<usize>) -> bool {
-        let Some(span) = self.spans.get(id as usize) else { return false };
-        let (len, start) = (span.len as usize, span.start as usize);
-        if len != left.len() + right.len() {
-            return false;
+    fn find_long(&self, data: &[u8], query: &Query) -> Option<u32> {
+        let text = data.get(query.start..)?.get(..query.len as usize)?;
+        let mut at = query.at as usize;
+        loop {
+            let &[hash, start, len, id] = self.long.get(at)?;
+            if id == NONE {
+                return None;
+            }
+            if hash == query.number as u32 && len == query.len {
+                let other = self.data.get(start as usize..)?.get(..len as usize)?;
+                if equal(text, other) {
+                    return Some(id);
+                }
+            }
+            at = next(at, self.long.len());
         }
-        if len <= 8 && !left.is_empty() && !right.is_empty() {
-            let joined =
-                head(data, left.start, left.len()) | head(data, right.start, right.len()) << (8 * left.len());
-            return head(self.data, start, len) == joined;
-        }
-        let text = self.data.get(start..start + len).unwrap_or_default();
-        text.get(..left.len()) == data.get(left.clone()) && text.get(left.len()..) == data.get(right)
     }
 
-    /// Whether the text of `slot` is the one at `start` of `data`.
+    /// Whether `id` has the text that two texts of `data` make together.
     #[inline]
-    fn holds(&self, slot: Slot, data: &[u8], start: usize, len: usize, head: u64) -> bool {
-        let [low, high, packed] = slot;
-        if low != head as u32 || high != (head >> 32) as u32 || packed & !MAX_SYMBOLS != packed_len(len) {
+    pub(super) fn is(&self, id: u32, data: &[u8], left: &Query, right: &Query) -> bool {
+        let Some(&Span { start, len }) = self.spans.get(id as usize) else { return false };
+        if len != left.len + right.len {
             return false;
         }
-        if len <= 8 {
-            return true;
+        let (start, middle) = (start as usize, (start + left.len) as usize);
+        if left.len <= SHORT && right.len <= SHORT {
+            let differs = |at, query: &Query| (load(self.data, at) ^ query.number) << (64 - 8 * query.len);
+            return differs(start, left) | differs(middle, right) == 0;
         }
-        let id = (packed & MAX_SYMBOLS).wrapping_sub(1);
-        let Some(span) = self.spans.get(id as usize).filter(|span| span.len as usize == len) else {
-            return false;
+        let same = |at: usize, query: &Query| {
+            let len = query.len as usize;
+            let texts = self.data.get(at..at + len).zip(data.get(query.start..query.start + len));
+            texts.is_some_and(|(one, other)| one == other)
         };
-        let other = span.start as usize;
-        if len <= 16 {
-            return tail(data, start, len) == tail(self.data, other, len);
-        }
-        self.data.get(other..other + len) == data.get(start..start + len)
-    }
-
-    /// Where a text is looked for first: the hash's upper half, scaled to the table.
-    #[inline]
-    fn first_slot(&self, data: &[u8], start: usize, len: usize, head: u64) -> usize {
-        let hash = self.hash(data, start, len, head) >> 32;
-        ((hash * self.slots.len() as u64) >> 32) as usize
-    }
-
-    #[inline]
-    fn next_slot(&self, at: usize) -> usize {
-        if at + 1 == self.slots.len() { 0 } else { at + 1 }
-    }
-
-    /// The folded product of head and tail. The seed keeps both factors unknown to whoever wrote the file.
-    #[inline]
-    fn hash(&self, data: &[u8], start: usize, len: usize, head: u64) -> u64 {
-        let rest = match len {
-            ..=8 => 0,
-            9..=16 => tail(data, start, len),
-            _ => xxh3_64_with_seed(data.get(start..start + len).unwrap_or_default(), self.seed),
-        };
-        let rest = rest ^ self.seed.rotate_left(29) ^ (len as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let product = u128::from(head ^ self.seed) * u128::from(rest);
-        product as u64 ^ (product >> 64) as u64
+        same(start, left) && same(middle, right)
     }
 }
 
-/// A length in the bits above those of an id; those from 255 on are not told apart here.
+/// As many as are entered together.
+const BLOCK: usize = 16;
+
+/// The longest text in bytes that is found by itself and not by its hash.
+const SHORT: u32 = 8;
+
+/// Whether two texts of the same length above eight are the same.
 #[inline]
-fn packed_len(len: usize) -> u32 {
-    (len.min(255) as u32) << 24
+fn equal(text: &[u8], other: &[u8]) -> bool {
+    if text.len() <= 16 {
+        // The call of a comparison of any length would take longer.
+        return text.first_chunk::<8>() == other.first_chunk()
+            && text.last_chunk::<8>() == other.last_chunk();
+    }
+    text == other
 }
 
-/// The first eight bytes of a text, the first one lowest; zeros where it is shorter.
 #[inline]
-fn head(data: &[u8], start: usize, len: usize) -> u64 {
-    let rest = data.get(start..).unwrap_or_default();
-    let bytes = match rest.first_chunk() {
+fn next(at: usize, len: usize) -> usize {
+    if at + 1 == len { 0 } else { at + 1 }
+}
+
+/// The folded product of two numbers.
+#[inline]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// The eight bytes from `at` on, the first one lowest; zeros behind the end.
+#[inline]
+fn load(data: &[u8], at: usize) -> u64 {
+    let rest = data.get(at..).unwrap_or_default();
+    match rest.first_chunk() {
         Some(&bytes) => u64::from_le_bytes(bytes),
         None => rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
-    };
-    if len >= 8 { bytes } else { bytes & ((1 << (8 * len)) - 1) }
+    }
 }
 
-/// The last eight bytes of a text that has as many.
+/// Where the first `byte` of `data[start..end]` is.
 #[inline]
-fn tail(data: &[u8], start: usize, len: usize) -> u64 {
-    head(data, start + len - 8, 8)
-}
-
-/// Where the first space of `data[start..end]` is.
-#[inline]
-pub(crate) fn find_space(data: &[u8], start: usize, end: usize) -> Option<usize> {
+pub(crate) fn find_byte(data: &[u8], start: usize, end: usize, byte: u8) -> Option<usize> {
     const ONES: u64 = u64::MAX / 255;
     let mut at = start;
     while at < end {
-        // Bytes that are zero after this were spaces; the lowest mark is never a false one.
-        let word = head(data, at, 8) ^ (ONES * 0x20);
-        let marks = word.wrapping_sub(ONES) & !word & (ONES << 7);
+        // Bytes that are zero after this were `byte`; the lowest mark is never a false one.
+        let zeros = load(data, at) ^ (ONES * u64::from(byte));
+        let marks = zeros.wrapping_sub(ONES) & !zeros & (ONES << 7);
         if marks != 0 {
-            let space = at + marks.trailing_zeros() as usize / 8;
-            return (space < end).then_some(space);
+            let found = at + marks.trailing_zeros() as usize / 8;
+            return (found < end).then_some(found);
         }
         at += 8;
     }
@@ -181,6 +251,10 @@ pub(crate) fn find_space(data: &[u8], start: usize, end: usize) -> Option<usize>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn find(map: &Texts<'_>, text: &[u8]) -> Option<u32> {
+        map.find(text, &map.query(text, 0, text.len())?)
+    }
 
     #[test]
     fn texts_of_every_length_are_found_and_no_others() {
@@ -200,21 +274,25 @@ mod tests {
         let spans: Vec<Range<usize>> = texts.iter().map(|text| (end, end += text.len()).0..end).collect();
         let map = Texts::new(&data, spans.iter().cloned());
         for (id, span) in spans.iter().enumerate() {
-            assert_eq!(map.find(&data, span.start, span.len()), Some(id as u32));
+            assert_eq!(find(&map, &data[span.clone()]), Some(id as u32));
             let text = &texts[id];
             for changed in 0..text.len() {
                 let mut other = text.clone();
                 other[changed] = b'!';
-                assert_eq!(map.find(&other, 0, other.len()), None);
-                let (left, right) = (0..changed, changed..text.len());
-                assert!(map.is(id as u32, text, left.clone(), right.clone()));
-                assert!(!map.is(id as u32, &other, left, right));
+                assert_eq!(find(&map, &other), None);
+                for text in [text, &other] {
+                    let query = |start, end| map.query(text, start, end - start);
+                    let Some((left, right)) = query(0, changed).zip(query(changed, text.len())) else {
+                        continue;
+                    };
+                    assert_eq!(map.is(id as u32, text, &left, &right), *text != other);
+                }
             }
         }
     }
 
     #[test]
-    fn the_first_space_is_found() {
+    fn the_first_of_a_byte_is_found() {
         for len in 0..30 {
             for at in 0..len {
                 let mut line = vec![b'!'; len];
@@ -224,10 +302,21 @@ mod tests {
                     for start in 0..=end {
                         let slow =
                             line[start..end].iter().position(|&byte| byte == b' ').map(|at| start + at);
-                        assert_eq!(find_space(&line, start, end), slow, "{line:?}[{start}..{end}]");
+                        assert_eq!(find_byte(&line, start, end, b' '), slow, "{line:?}[{start}..{end}]");
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_nul_makes_no_text_another_one() {
+        let data = b"ab\0abc";
+        let map = Texts::new(data, [0..2, 0..3, 3..5, 3..6].into_iter());
+        let found = |text: &[u8]| find(&map, text);
+        assert_eq!(
+            [found(b"ab"), found(b"abc"), found(b"ab\0"), found(b"a\0b"), found(b"")],
+            [Some(0), Some(3), None, None, None]
+        );
     }
 }

@@ -494,7 +494,7 @@ impl Description<'_> {
             return Err(foreign(format!("model (no token for the byte 0x{byte:02X})")).into());
         }
         let merges = self.merges()?;
-        builder.reserve_pairs(merges.len());
+        builder.reserve_pairs(merges.len()).map_err(|source| self.unfit(source))?;
         let mut key = Vec::new();
         let mut guess = 0;
         for (rank, (left, right)) in merges.iter().enumerate() {
@@ -546,7 +546,7 @@ impl Description<'_> {
             }
         };
         let merges = self.merges()?;
-        builder.reserve_pairs(merges.len());
+        builder.reserve_pairs(merges.len()).map_err(|source| self.unfit(source))?;
         let mut key = Vec::new();
         let mut guess = 0;
         // What stands in for a character has another text than it; should it merge, `▁` no longer tells where words are apart.
@@ -701,7 +701,7 @@ fn render(
             builder.attributes()[id as usize] |= attribute::BYTE;
         }
         if out != builder.key(id) {
-            builder.piece(id, &out)?;
+            builder.piece(id, &out);
         }
     }
     Ok(())
