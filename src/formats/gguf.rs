@@ -17,7 +17,7 @@ use crate::tokenizer::wordpiece::WordPiece;
 use crate::tokenizer::{Pipeline, Recipe, SpecialTokens, Specials, Tokenizer, dna, rwkv};
 use crate::unicode;
 use crate::vocabulary::{
-    Alphabet, Builder, Merges, MergesList, NONE, Texts, Vocabulary, VocabularyError, attribute,
+    Alphabet, Builder, Line, Lookup, MergesList, NONE, Rank, Texts, Vocabulary, VocabularyError, attribute,
     decode_alphabet, find_byte,
 };
 
@@ -43,23 +43,23 @@ pub(crate) fn load(gguf: &Gguf, on_unknown: OnUnknownPre) -> Result<Tokenizer, F
                 let text = |span: Range<usize>| span.start..span.start + c_string(&data[span]).len();
                 Texts::new(data, spans.map(text))
             };
-            Some(MergesList { data, lines, texts })
+            Some(MergesList { data, lines: lines.map(|line| (line, None)), texts })
         }
         // This one has no merges in its file; its tokens are found whole or byte by byte.
         (Some(pre), None) if pre.kind == PreKind::KimiK2 => None,
         (Some(_), None) => return Err(missing(MERGES)),
     };
     // All that the merges do not depend on is done while another thread looks them up.
-    std::thread::scope(|scope| build(gguf, &kind, list.map(|list| Merges::begin(scope, list))))
+    std::thread::scope(|scope| build(gguf, &kind, list.map(|list| Lookup::begin(scope, list))))
 }
 
 fn build<'scope, 'f: 'scope, L, T>(
     gguf: &Gguf,
     kind: &Kind,
-    merges: Option<Merges<'scope, 'f, L, T>>,
+    merges: Option<Lookup<'scope, 'f, L, T>>,
 ) -> Result<Tokenizer, FormatError>
 where
-    L: ExactSizeIterator<Item = Range<usize>> + Clone + Send + Sync + 'scope,
+    L: ExactSizeIterator<Item = Line> + Clone + Send + Sync + 'scope,
     T: Fn() -> Texts<'f> + Clone + Send + 'scope,
 {
     let mut tokens = Tokens::read(gguf, kind)?;
@@ -77,12 +77,17 @@ where
     tokens.render(kind)?;
     let added = Specials::new(special_ids.iter().filter_map(|&id| Some((id, tokens.text(id)?))));
     tokens.strip_attributes(gguf, &special_ids)?;
-    if let Some(merges) = merges {
-        let byte_encode = kind.pre().is_some_and(|pre| pre.byte_encode);
-        tokens
-            .builder
-            .merges(merges, |line, key| read_merge(line, byte_encode, key))
-            .map_err(vocabulary_error)?;
+    if let (Some(merges), Some(pre)) = (merges, kind.pre()) {
+        // Of equal lines the first counts.
+        let others = tokens.builder.merges(merges, |old, new| new < old).map_err(vocabulary_error)?;
+        let lines = gguf.array(MERGES).map(|lines| lines.raw()).unwrap_or_default();
+        let mut key = Vec::new();
+        for (rank, line) in others {
+            key.clear();
+            if let Some(split) = read_merge(&lines[line], pre.byte_encode, &mut key) {
+                tokens.builder.merge(&key, split, Rank(rank)).map_err(vocabulary_error)?;
+            }
+        }
     }
 
     let mut model = kind.model(gguf, &tokens, &flags, &special)?;

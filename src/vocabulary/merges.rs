@@ -8,22 +8,24 @@ use std::thread::{Scope, ScopedJoinHandle};
 use super::pairs::{Entry, Pairs, Place, Rank};
 use super::texts::{Query, Texts, find_byte};
 
-/// A list of merges as a file holds it: in each line two texts of tokens with a space between them. Line `i` is the merge of rank
-/// `i`; of equal pairs the first counts.
+/// A list of merges as a file holds it: in each line two texts of tokens. Line `i` is the merge of rank `i`.
 pub(crate) struct MergesList<'f, L, T> {
     /// Some part of the file.
     pub(crate) data: &'f [u8],
-    /// Where the lines are in it.
+    /// The lines in it.
     pub(crate) lines: L,
     /// Gives the tokens by their ids, as the list writes them.
     pub(crate) texts: T,
 }
 
-/// A line by its rank.
-pub(super) type Line = (u32, Range<usize>);
+/// Where a line is, and where its right text begins; `None` where a space, the first one behind the first byte, tells.
+pub(crate) type Line = (Range<usize>, Option<usize>);
+
+/// Where a line is, after its rank.
+type PutOff = (u32, Range<usize>);
 
 /// A list that is being looked up.
-pub(crate) struct Merges<'scope, 'f, L, T> {
+pub(crate) struct Lookup<'scope, 'f, L, T> {
     list: MergesList<'f, L, T>,
     place: Place,
     helper: Option<Helper<'scope, 'f, L>>,
@@ -34,7 +36,7 @@ struct Helper<'scope, 'f, L> {
     work: mpsc::Receiver<Arc<Work<'f, L>>>,
     entries: mpsc::Receiver<Vec<Entry>>,
     /// Ends with the lines that are put off.
-    thread: ScopedJoinHandle<'scope, Vec<Line>>,
+    thread: ScopedJoinHandle<'scope, Vec<PutOff>>,
 }
 
 /// The lines of a list in chunks, for whoever has time for the next one.
@@ -46,9 +48,9 @@ struct Work<'f, L> {
     next: AtomicUsize,
 }
 
-impl<'scope, 'f: 'scope, L, T> Merges<'scope, 'f, L, T>
+impl<'scope, 'f: 'scope, L, T> Lookup<'scope, 'f, L, T>
 where
-    L: ExactSizeIterator<Item = Range<usize>> + Clone + Send + Sync + 'scope,
+    L: ExactSizeIterator<Item = Line> + Clone + Send + Sync + 'scope,
     T: Fn() -> Texts<'f> + Clone + Send + 'scope,
 {
     /// Begins to look up a list, on a thread of its own where that is worth it.
@@ -61,23 +63,29 @@ where
     }
 
     /// Enters into a new table all merges but those that `refused` says, and gives back the lines that are not two tokens that
-    /// make a third, by their ranks. Putting them off does not change which of equal pairs is the first, because all lines of a
-    /// pair have the same texts.
-    pub(super) fn finish(self, refused: impl Fn(&Entry) -> bool) -> (Pairs, Vec<Line>) {
+    /// make a third, by their ranks. Of the ranks of equal pairs, `replaces` says whether the second is to replace the first.
+    ///
+    /// All lines of a pair have the same texts, so putting some off leaves none to be replaced by others.
+    pub(super) fn finish(
+        self,
+        refused: impl Fn(&Entry) -> bool,
+        replaces: impl Fn(Rank, Rank) -> bool,
+    ) -> (Pairs, Vec<PutOff>) {
+        let enter = |pairs: &mut Pairs, entries: &[Entry]| pairs.enter_all(entries, &refused, &replaces);
         let mut pairs = Pairs::new(self.place);
         let mut put_off = Vec::new();
         let work = self.helper.as_ref().and_then(|helper| helper.work.recv().ok());
         let work = work.unwrap_or_else(|| Arc::new(Work::new(&self.list, self.place)));
         while let Some(lines) = work.take() {
-            let mut lines = work.lines.read(&work.texts, lines, |entries| pairs.enter_all(entries, &refused));
+            let mut lines = work.lines.read(&work.texts, lines, |entries| enter(&mut pairs, entries));
             put_off.append(&mut lines);
             for batch in self.helper.iter().flat_map(|helper| helper.entries.try_iter()) {
-                pairs.enter_all(&batch, &refused);
+                enter(&mut pairs, &batch);
             }
         }
         if let Some(Helper { entries, thread, .. }) = self.helper {
             for batch in entries {
-                pairs.enter_all(&batch, &refused);
+                enter(&mut pairs, &batch);
             }
             put_off.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
@@ -89,16 +97,11 @@ where
     pub(super) fn len(&self) -> usize {
         self.list.lines.len()
     }
-
-    /// What the lines are in.
-    pub(super) fn data(&self) -> &'f [u8] {
-        self.list.data
-    }
 }
 
 impl<'scope, 'f: 'scope, L> Helper<'scope, 'f, L>
 where
-    L: ExactSizeIterator<Item = Range<usize>> + Clone + Send + Sync + 'scope,
+    L: ExactSizeIterator<Item = Line> + Clone + Send + Sync + 'scope,
 {
     /// `None` where no thread is to be had.
     fn spawn<T>(scope: &'scope Scope<'scope, '_>, list: &MergesList<'f, L, T>, place: Place) -> Option<Self>
@@ -130,7 +133,7 @@ where
 /// So many lines that handing over their entries costs nothing beside making them.
 const CHUNK: usize = 1 << 12;
 
-impl<'f, L: ExactSizeIterator<Item = Range<usize>> + Clone> Work<'f, L> {
+impl<'f, L: ExactSizeIterator<Item = Line> + Clone> Work<'f, L> {
     fn new<T: Fn() -> Texts<'f>>(list: &MergesList<'f, L, T>, place: Place) -> Self {
         let mut rest = list.lines.clone();
         let mut chunk = |rank| {
@@ -144,7 +147,7 @@ impl<'f, L: ExactSizeIterator<Item = Range<usize>> + Clone> Work<'f, L> {
     }
 
     /// The lines of the next chunk that nobody has taken.
-    fn take(&self) -> Option<impl Iterator<Item = Line> + use<L>> {
+    fn take(&self) -> Option<impl Iterator<Item = (u32, Line)> + use<L>> {
         let (rank, lines) = self.chunks.get(self.next.fetch_add(1, Ordering::Relaxed))?.clone();
         Some((rank..).zip(lines.take(CHUNK)))
     }
@@ -175,9 +178,9 @@ impl Lines<'_> {
     fn read(
         &self,
         texts: &Texts<'_>,
-        mut lines: impl Iterator<Item = Line>,
+        mut lines: impl Iterator<Item = (u32, Line)>,
         mut enter: impl FnMut(&[Entry]),
-    ) -> Vec<Line> {
+    ) -> Vec<PutOff> {
         // The token that the line before made.
         let mut guess = 0;
         let mut put_off = Vec::new();
@@ -192,7 +195,7 @@ impl Lines<'_> {
                         seen |= texts.look(&left) | texts.look(&right);
                         asked.push(Asked { rank, left, right });
                     }
-                    None => put_off.push((rank, line)),
+                    None => put_off.push((rank, line.0)),
                 }
             }
             if taken == 0 {
@@ -215,11 +218,16 @@ impl Lines<'_> {
 
     /// The texts of a line.
     #[inline]
-    fn ask(&self, texts: &Texts<'_>, line: Range<usize>) -> Option<(Query, Query)> {
-        // The left text may begin with a space, the right one may hold more of them.
-        let space = find_byte(self.data, line.start + 1, line.end, b' ')?;
-        let left = texts.query(self.data, line.start, space - line.start)?;
-        Some((left, texts.query(self.data, space + 1, line.end - space - 1)?))
+    fn ask(&self, texts: &Texts<'_>, (line, middle): Line) -> Option<(Query, Query)> {
+        let (left, right) = match middle {
+            Some(middle) => (line.start..middle, middle..line.end),
+            None => {
+                let space = find_byte(self.data, line.start + 1, line.end, b' ')?;
+                (line.start..space, space + 1..line.end)
+            }
+        };
+        let query = |text: Range<usize>| texts.query(self.data, text.start, text.len());
+        Some((query(left)?, query(right)?))
     }
 
     /// The left, the right and the merged token of a line.

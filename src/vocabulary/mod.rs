@@ -23,7 +23,7 @@ pub use charsmap::CharsmapError;
 #[cfg(test)]
 pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
-pub(crate) use merges::{Merges, MergesList};
+pub(crate) use merges::{Line, Lookup, MergesList};
 use pairs::Place;
 pub(crate) use pairs::{Pairs, Rank};
 pub(crate) use table::Table;
@@ -92,7 +92,7 @@ pub(crate) struct Vocabulary {
     pub(crate) scores: Table<f32>,
     /// Key → symbol.
     pub(crate) index: Index,
-    /// Merges, for byte-pair encoding.
+    /// Lookup, for byte-pair encoding.
     pub(crate) pairs: Pairs,
     /// Byte → id of the token for just that byte, [`NONE`] where there is none; what the byte stands for is the engine's
     /// affair (`<0xE2>` of a SentencePiece vocabulary, the one-byte token of a byte-level one). 256 entries.
@@ -518,51 +518,36 @@ impl Builder {
         Ok(())
     }
 
-    /// Adds the merges of a list, after all tokens. `read` is for the lines that are not of tokens: it appends to its second
-    /// argument the key that a line makes and gives where the right half of that begins, or `None` for a line that can never
-    /// apply.
+    /// Adds the merges of a list, after all tokens, and gives back those that are not two tokens that make a third: their ranks and
+    /// where their lines are. Of the ranks of equal pairs, `replaces` says whether the second is to replace the first.
     pub(crate) fn merges<'scope, 'f: 'scope, L, T>(
         &mut self,
-        merges: Merges<'scope, 'f, L, T>,
-        read: impl Fn(&'f [u8], &mut Vec<u8>) -> Option<usize>,
-    ) -> Result<(), VocabularyError>
+        merges: Lookup<'scope, 'f, L, T>,
+        replaces: impl Fn(Rank, Rank) -> bool,
+    ) -> Result<Vec<(u32, Range<usize>)>, VocabularyError>
     where
-        L: ExactSizeIterator<Item = Range<usize>> + Clone + Send + Sync + 'scope,
+        L: ExactSizeIterator<Item = Line> + Clone + Send + Sync + 'scope,
         T: Fn() -> Texts<'f> + Clone + Send + 'scope,
     {
         bounded(merges.len())?;
         // A text outside the engine's alphabet is no part of a merge.
         let raw = |id: u32| self.attributes_of(id) & attribute::RAW != 0;
         let any_raw = self.attributes.iter().fold(0, |all, bits| all | bits) & attribute::RAW != 0;
-        let data = merges.data();
-        let (pairs, put_off) = merges.finish(|entry| any_raw && entry.symbols().into_iter().any(raw));
+        let refused = |entry: &pairs::Entry| any_raw && entry.symbols().into_iter().any(raw);
+        let (pairs, others) = merges.finish(refused, replaces);
         self.pairs = pairs;
-        let mut key = Vec::new();
-        for (rank, line) in put_off {
-            key.clear();
-            if let Some(split) = read(data.get(line).unwrap_or_default(), &mut key) {
-                self.merge(&key, split, Rank(rank))?;
-            }
-        }
-        Ok(())
+        Ok(others)
     }
 
-    /// Adds the merge of `key[..split]` and `key[split..]`, all three of which must be tokens; gives the last one. Of equal pairs
-    /// the last counts. `guess` is an id that the whole may well have.
-    pub(crate) fn merge_tokens(
-        &mut self,
-        key: &[u8],
-        split: usize,
-        rank: Rank,
-        guess: u32,
-    ) -> Result<u32, NotAToken> {
+    /// Adds the merge of `key[..split]` and `key[split..]`, all three of which must be tokens. Of equal pairs
+    /// the last counts.
+    pub(crate) fn merge_tokens(&mut self, key: &[u8], split: usize, rank: Rank) -> Result<(), NotAToken> {
         let find = |part: &[u8]| self.token(part);
         let left = find(&key[..split]).ok_or(NotAToken::Left)?;
         let right = find(&key[split..]).ok_or(NotAToken::Right)?;
-        let guessed = self.keys().matches(guess, key, Domain::Key) && guess < self.len();
-        let merged = if guessed { guess } else { find(key).ok_or(NotAToken::Whole)? };
+        let merged = find(key).ok_or(NotAToken::Whole)?;
         self.pairs.replace(left, right, rank, merged);
-        Ok(merged)
+        Ok(())
     }
 
     /// Adds the merge of two symbols into a third. Of equal pairs the first counts.

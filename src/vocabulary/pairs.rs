@@ -140,15 +140,21 @@ impl Pairs {
         }
     }
 
-    /// As [`Pairs::insert`], for many but what `refused` says.
-    pub(super) fn enter_all(&mut self, entries: &[Entry], refused: impl Fn(&Entry) -> bool) {
+    /// Enters many merges but what `refused` says. Of the ranks of equal pairs, `replaces` says whether the second is to replace
+    /// the first.
+    pub(super) fn enter_all(
+        &mut self,
+        entries: &[Entry],
+        refused: impl Fn(&Entry) -> bool,
+        replaces: impl Fn(Rank, Rank) -> bool,
+    ) {
         for block in entries.chunks(Self::BLOCK) {
             // The slots are all over a table that no near cache holds. Looking at those of a block first lets the misses
             // overlap, which they would not across the branches of the insertion.
             let look = |entry: &Entry| self.slots.get(entry.at as usize).map_or(0, |pair| pair.0[0]);
             std::hint::black_box(block.iter().fold(0, |seen, entry| seen | look(entry)));
             for entry in block.iter().filter(|&entry| !refused(entry)) {
-                self.enter(entry, |old, new| new < old);
+                self.enter(entry, &replaces);
             }
         }
     }

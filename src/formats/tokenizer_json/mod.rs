@@ -9,6 +9,7 @@ pub(super) mod read;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::thread::Scope;
 
 use describe::{Covered, Foreign, Piece, Rendering, Section};
 use read::{AddedEntry, Entries, Merges, ModelSection, Sections};
@@ -21,8 +22,8 @@ use crate::tokenizer::pipeline::{
 };
 use crate::tokenizer::{self, Pipeline, Specials, Tokenizer};
 use crate::vocabulary::{
-    Alphabet, Builder, Charsmap, MAX_SYMBOLS, NONE, NotAToken, Rank, Trie, Vocabulary, VocabularyError,
-    attribute, decode_alphabet,
+    Alphabet, Builder, Charsmap, Line, Lookup, MAX_SYMBOLS, MergesList, NONE, NotAToken, Rank, Texts, Trie,
+    Vocabulary, VocabularyError, attribute, decode_alphabet,
 };
 
 /// The tokenizer that a `tokenizer.json` describes. `side` adds what the file does not say: roles of special tokens, EOG ids, chat
@@ -190,6 +191,10 @@ fn foreign(reason: impl Into<String>) -> Foreign {
 
 impl Description<'_> {
     fn native(&self) -> Result<Built, Refusal> {
+        std::thread::scope(|scope| self.native_in(scope))
+    }
+
+    fn native_in<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) -> Result<Built, Refusal> {
         let (normalizers, charsmap) = describe::normalizers(&self.normalizer)?;
         let no_spaces = describe::leave_no_spaces(&normalizers);
         let pre_tokenizer = describe::pre_tokenizer(&self.pre_tokenizer, no_spaces)?;
@@ -214,6 +219,15 @@ impl Description<'_> {
                 return Err(foreign(format!("model ({kind}) behind this pre-tokenizer")).into());
             }
         };
+        let merges = if self.model.kind.as_deref() == Some("BPE") {
+            self.plain_bpe()?;
+            let (merges, len) = (self.merges()?, self.len(entries)?);
+            // Looked up while the tokens are read.
+            let texts = move || entries.texts(len);
+            Some(Lookup::begin(scope, MergesList { data: merges.arena(), lines: merges.lines(), texts }))
+        } else {
+            None
+        };
         let mut vocabulary = self.vocabulary(entries, alphabet)?;
         let own = vocabulary.len();
         let added = self.added_tokens(&mut vocabulary, &normalizers, &charsmap)?;
@@ -234,10 +248,13 @@ impl Description<'_> {
         let (model, unk) = match (self.model.kind.as_deref(), alphabet) {
             (Some("WordPiece"), _) => self.word_piece(&vocabulary, entries)?,
             (Some("Unigram"), _) => self.unigram(&mut vocabulary, entries, &mut bytes)?,
-            (_, Alphabet::ByteLevel) => (self.byte_level(&mut vocabulary, own)?, None),
+            (_, Alphabet::ByteLevel) => (self.byte_level(&mut vocabulary)?, None),
             _ => self.characters(&mut vocabulary, &mut bytes)?,
         };
-        render(&mut vocabulary, &rendering, &added.rewritten).map_err(|source| self.unfit(source))?;
+        if let Some(merges) = merges {
+            self.enter(merges, &mut vocabulary, own)?;
+        }
+        render(&mut vocabulary, &rendering, &added.rewritten);
         let specials =
             Specials::new(added.patterns.iter().map(|(id, text)| (*id, Cow::Borrowed(text.as_bytes()))));
         let mut vocabulary = vocabulary.finish(&bytes).map_err(|source| self.unfit(source))?;
@@ -271,7 +288,7 @@ impl Description<'_> {
 
     /// The model's own tokens, by id.
     fn vocabulary(&self, entries: &Entries, alphabet: Alphabet) -> Result<Builder, Refusal> {
-        let len = self.ids(entries.len(), entries.iter().map(|(_, id)| id).max())?;
+        let len = self.len(entries)?;
         let mut order = vec![NONE; len];
         for i in 0..entries.len() {
             let (_, id) = entries.get(i);
@@ -296,6 +313,11 @@ impl Description<'_> {
             }
         }
         Ok(builder)
+    }
+
+    /// How many ids the model's own tokens take.
+    fn len(&self, entries: &Entries) -> Result<usize, FormatError> {
+        self.ids(entries.len(), entries.iter().map(|(_, id)| id).max())
     }
 
     /// How many ids there are, holes included, if that is in proportion to the tokens.
@@ -469,7 +491,7 @@ impl Description<'_> {
         self.model.merges.as_ref().ok_or_else(missing)
     }
 
-    fn not_a_token(&self, rank: usize, left: &[u8], right: &[u8], which: NotAToken) -> FormatError {
+    fn not_a_token(&self, rank: u32, left: &[u8], right: &[u8], which: NotAToken) -> FormatError {
         let (left, right) = (String::from_utf8_lossy(left), String::from_utf8_lossy(right));
         let part = match which {
             NotAToken::Left => left.to_string(),
@@ -484,24 +506,33 @@ impl Description<'_> {
         }
     }
 
-    fn byte_level(&self, builder: &mut Builder, own: u32) -> Result<Model, Refusal> {
-        self.plain_bpe()?;
-        // The bytes that UTF-8 is made of.
-        if let Some(byte) = (0..=0xF4)
-            .filter(|byte| !matches!(byte, 0xC0 | 0xC1))
-            .find(|&byte| builder.token(&[byte]).is_none())
-        {
-            return Err(foreign(format!("model (no token for the byte 0x{byte:02X})")).into());
-        }
+    /// Enters the merges of byte-pair encoding, of tokens below `own`.
+    fn enter<'scope, 'f: 'scope, L, T>(
+        &self,
+        merges: Lookup<'scope, 'f, L, T>,
+        builder: &mut Builder,
+        own: u32,
+    ) -> Result<(), Refusal>
+    where
+        L: ExactSizeIterator<Item = Line> + Clone + Send + Sync + 'scope,
+        T: Fn() -> Texts<'f> + Clone + Send + 'scope,
+    {
+        // Of equal merges the last counts.
+        let others = builder.merges(merges, |old, new| new > old).map_err(|source| self.unfit(source))?;
         let merges = self.merges()?;
-        builder.reserve_pairs(merges.len()).map_err(|source| self.unfit(source))?;
         let mut key = Vec::new();
-        let mut guess = 0;
-        for (rank, (left, right)) in merges.iter().enumerate() {
+        for (rank, _) in others {
+            let (left, right) = merges.get(rank as usize);
             key.clear();
-            let in_alphabet = decode_alphabet(left, &mut key);
+            let mut in_alphabet = true;
+            let mut append = |text: &[u8], key: &mut Vec<u8>| match builder.alphabet() {
+                Alphabet::Text => key.extend_from_slice(text),
+                Alphabet::ByteLevel => in_alphabet &= decode_alphabet(text, key),
+            };
+            append(left, &mut key);
             let split = key.len();
-            if !in_alphabet || !decode_alphabet(right, &mut key) {
+            append(right, &mut key);
+            if !in_alphabet {
                 // No text has these characters, so the merge never happens; it must make sense all the same.
                 let whole = [left, right].concat();
                 for (text, which) in
@@ -512,9 +543,20 @@ impl Description<'_> {
                 }
                 continue;
             }
-            let merged = builder.merge_tokens(&key, split, Rank(rank as u32), guess);
-            // Merges mostly make one token after the other.
-            guess = merged.map_err(|which| self.not_a_token(rank, left, right, which))? + 1;
+            builder
+                .merge_tokens(&key, split, Rank(rank))
+                .map_err(|which| self.not_a_token(rank, left, right, which))?;
+        }
+        Ok(())
+    }
+
+    fn byte_level(&self, builder: &mut Builder) -> Result<Model, Refusal> {
+        // The bytes that UTF-8 is made of.
+        if let Some(byte) = (0..=0xF4)
+            .filter(|byte| !matches!(byte, 0xC0 | 0xC1))
+            .find(|&byte| builder.token(&[byte]).is_none())
+        {
+            return Err(foreign(format!("model (no token for the byte 0x{byte:02X})")).into());
         }
         Ok(Model::Bytes { ignore_merges: self.model.ignore_merges })
     }
@@ -524,7 +566,6 @@ impl Description<'_> {
         builder: &mut Builder,
         bytes: &mut [u32; 256],
     ) -> Result<(Model, Option<u32>), Refusal> {
-        self.plain_bpe()?;
         let model = &self.model;
         let unk = model.unk_token.as_ref().and_then(|unk| builder.token(unk.as_bytes()));
         byte_tokens(builder, bytes);
@@ -545,20 +586,9 @@ impl Description<'_> {
                 model.unk_token.as_ref().is_some_and(|unk| unk.as_bytes() == text)
             }
         };
-        let merges = self.merges()?;
-        builder.reserve_pairs(merges.len()).map_err(|source| self.unfit(source))?;
-        let mut key = Vec::new();
-        let mut guess = 0;
         // What stands in for a character has another text than it; should it merge, `▁` no longer tells where words are apart.
-        let mut merge_stand_ins = false;
-        for (rank, (left, right)) in merges.iter().enumerate() {
-            key.clear();
-            key.extend_from_slice(left);
-            key.extend_from_slice(right);
-            let merged = builder.merge_tokens(&key, left.len(), Rank(rank as u32), guess);
-            guess = merged.map_err(|which| self.not_a_token(rank, left, right, which))? + 1;
-            merge_stand_ins |= [left, right].into_iter().any(stands_in);
-        }
+        let merge_stand_ins =
+            self.merges()?.iter().any(|(left, right)| [left, right].into_iter().any(stands_in));
         let cuts = !merge_stand_ins && builder.token("▁".as_bytes()).is_some();
         Ok((Model::Characters { ignore_merges: model.ignore_merges, unknown, cuts }, unk))
     }
@@ -612,7 +642,7 @@ impl Description<'_> {
             || describe::normalizers(&self.normalizer).is_ok_and(|(normalizers, _)| normalizers.is_empty());
         let rendering = describe::decoder(&self.decoder).ok().filter(|_| one_to_one && plain);
         if let Some(rendering) = &rendering {
-            render(&mut builder, rendering, &[]).map_err(unfit)?;
+            render(&mut builder, rendering, &[]);
         }
         let specials = added.iter().map(|(&id, token)| (id, Cow::Owned(token.content.clone().into_bytes())));
         let specials = Specials::new(specials);
@@ -641,11 +671,7 @@ struct Added {
 }
 
 /// Gives every token the piece that the decoder makes of it, or of the text in `rewritten`.
-fn render(
-    builder: &mut Builder,
-    rendering: &Rendering,
-    rewritten: &[(u32, String)],
-) -> Result<(), VocabularyError> {
+fn render(builder: &mut Builder, rendering: &Rendering, rewritten: &[(u32, String)]) {
     let mut out = Vec::new();
     for id in 0..builder.len() {
         let rewritten = rewritten.iter().find(|(of, _)| *of == id).map(|(_, text)| text.as_str());
@@ -704,7 +730,6 @@ fn render(
             builder.piece(id, &out);
         }
     }
-    Ok(())
 }
 
 /// Whether what begins a text still begins it, to the library's mind, once it is normalized.

@@ -2,10 +2,13 @@
 //! kept as the raw JSON they are.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::vocabulary::{Line, Texts};
 
 /// The sections of the file.
 #[derive(Deserialize)]
@@ -108,6 +111,17 @@ impl Entries {
         (&self.arena[start as usize..(start + len) as usize], id)
     }
 
+    /// The texts by their ids, of which the highest is below `len`.
+    pub(super) fn texts(&self, len: usize) -> Texts<'_> {
+        let mut spans = vec![0..0; len];
+        for &Entry { start, len, id } in &self.items {
+            if let Some(span) = spans.get_mut(id as usize) {
+                *span = start as usize..(start + len) as usize;
+            }
+        }
+        Texts::new(&self.arena, spans.into_iter())
+    }
+
     pub(in crate::formats) fn iter(&self) -> impl Iterator<Item = (&[u8], u32)> {
         (0..self.items.len()).map(|i| self.get(i))
     }
@@ -128,13 +142,33 @@ impl Merges {
 
     /// Left and right of each merge, by rank.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let mut start = 0;
-        self.ends.iter().map(move |&(middle, end)| {
-            let (middle, end) = (middle as usize, end as usize);
-            let parts = (&self.arena[start..middle], &self.arena[middle..end]);
-            start = end;
-            parts
+        (0..self.len()).map(|rank| self.get(rank))
+    }
+
+    /// Left and right of a merge.
+    pub(super) fn get(&self, rank: usize) -> (&[u8], &[u8]) {
+        let (range, middle) = self.line(rank);
+        (&self.arena[range.start..middle], &self.arena[middle..range.end])
+    }
+
+    /// Where the texts of a merge are in [`Merges::arena`], and where the right one begins.
+    fn line(&self, rank: usize) -> (Range<usize>, usize) {
+        let start = rank.checked_sub(1).map_or(0, |before| self.ends[before].1);
+        let (middle, end) = self.ends[rank];
+        (start as usize..end as usize, middle as usize)
+    }
+
+    /// Every merge as a line of [`Merges::arena`].
+    pub(super) fn lines(&self) -> impl ExactSizeIterator<Item = Line> + Clone + Send + Sync {
+        (0..self.len()).map(|rank| {
+            let (range, middle) = self.line(rank);
+            (range, Some(middle))
         })
+    }
+
+    /// The texts of all merges, one after the other.
+    pub(super) fn arena(&self) -> &[u8] {
+        &self.arena
     }
 
     fn styled<E: serde::de::Error>(&mut self, style: Style) -> Result<(), E> {
