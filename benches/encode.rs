@@ -1,11 +1,11 @@
-//! Speed of encoding and decoding, beside the `tokenizers` crate where it reads the same vocabulary.
+//! Speed of encoding and decoding, beside the `tokenizers` crate where it reads the same file.
 //!
 //! ```text
 //! cargo bench --bench encode                       everything
 //! cargo bench --bench encode -- llama-bpe/english  what matches
 //! ```
 //!
-//! **Vocabularies** are the GGUF files of `../shared/vocab/gguf`, or of `$ANYTOK_SHARED/vocab/gguf`.
+//! **Vocabularies** come from `../shared/vocab`, or `$ANYTOK_SHARED/vocab`.
 //!
 //! **Texts**, 5 MB each, are made from what a machine that builds this crate has: the sources in cargo's registry. *English* is
 //! the prose of their documentation comments, *code* the sources themselves, both in the order of a fixed shuffle. *Scripts* are
@@ -23,23 +23,26 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anytok::{Resolver, Special, SpecialText, Strategy, Tokenizer};
+use anytok::{Resolver, Special, SpecialText, Tokenizer};
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput, measurement::WallTime};
 
-/// GGUF files, each with the directory under `vocab/files` that holds the same vocabulary for `tokenizers`.
-const VOCABULARIES: &[(&str, Option<&str>)] = &[
-    ("gpt-2", None),
-    ("llama-bpe", Some("llama3.1")),
-    ("qwen2", Some("qwen3")),
-    ("mistral-tekken", None),
-    ("starcoder", None),
-    ("llama-spm", Some("llama2")),
-    ("gemma3-spm", None),
-    ("gemma-4", None),
-    ("bert-bge", Some("all-minilm-l6-v2")),
-    ("t5-v1_1-xxl", Some("t5-v1_1-xxl")),
-    ("nomic-bert-moe", None),
-    ("rwkv-world", None),
+/// A name and a model. A `tokenizer.json` is measured with `tokenizers` as well.
+const VOCABULARIES: &[(&str, &str)] = &[
+    ("gpt-2", "gguf/gpt-2.gguf"),
+    ("llama-bpe", "gguf/llama-bpe.gguf"),
+    ("qwen2", "gguf/qwen2.gguf"),
+    ("mistral-tekken", "gguf/mistral-tekken.gguf"),
+    ("llama-spm", "gguf/llama-spm.gguf"),
+    ("gemma3-spm", "gguf/gemma3-spm.gguf"),
+    ("gemma-4", "gguf/gemma-4.gguf"),
+    ("bert-bge", "gguf/bert-bge.gguf"),
+    ("t5", "gguf/t5-v1_1-xxl.gguf"),
+    ("nomic-bert-moe", "gguf/nomic-bert-moe.gguf"),
+    ("rwkv-world", "gguf/rwkv-world.gguf"),
+    ("llama3.1.json", "files/llama3.1/tokenizer.json"),
+    ("qwen3.json", "files/qwen3/tokenizer.json"),
+    ("llama2.json", "files/llama2/tokenizer.json"),
+    ("minilm.json", "files/all-minilm-l6-v2/tokenizer.json"),
 ];
 
 const CORPUS: usize = 5_000_000;
@@ -54,9 +57,9 @@ fn main() {
     let shared = std::env::var_os("ANYTOK_SHARED")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     let texts = texts();
-    let resolver = Resolver::builder().chain([Strategy::Embedded]).build();
-    for &(name, peer) in VOCABULARIES {
-        let path = shared.join(format!("vocab/gguf/{name}.gguf"));
+    let resolver = Resolver::builder().without_store().offline(true).build();
+    for &(name, model) in VOCABULARIES {
+        let path = shared.join("vocab").join(model);
         if !path.exists() {
             println!("skipped: {} is absent", path.display());
             continue;
@@ -69,8 +72,7 @@ fn main() {
             }
         };
         let tokenizer = found.tokenizer();
-        let peer = peer.map(|peer| shared.join(format!("vocab/files/{peer}/tokenizer.json")));
-        let peer = peer.and_then(|path| tokenizers::Tokenizer::from_file(path).ok());
+        let peer = model.ends_with(".json").then(|| peer(&path)).flatten();
         let mut group = criterion.benchmark_group(name);
         group.sampling_mode(SamplingMode::Flat);
         for (kind, text) in &texts {
@@ -84,6 +86,13 @@ fn main() {
         group.finish();
     }
     criterion.final_summary();
+}
+
+/// Reads all of a text, as ours does, whatever the file says about cutting it off.
+fn peer(path: &Path) -> Option<tokenizers::Tokenizer> {
+    let mut peer = tokenizers::Tokenizer::from_file(path).ok()?;
+    peer.with_truncation(None).ok()?.with_padding(None);
+    Some(peer)
 }
 
 fn encode(

@@ -16,8 +16,7 @@ const LONGEST: usize = 31;
 /// The most ids that are remembered for a pre-token: they fill the slot's second half.
 pub(crate) const MOST_IDS: usize = 4;
 
-/// 2¹⁴ sets of two slots of 32 bytes: one megabyte, which stays in a second-level cache. Memory that no pre-token has reached
-/// is not touched.
+/// 2¹⁴ sets of two slots of 32 bytes: one megabyte, which stays in a second-level cache.
 const SETS: usize = 1 << 14;
 
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -66,21 +65,39 @@ const MOST_IDS_OF_LONG: usize = 8;
 const LONG_SLOTS: usize = 1 << 13;
 
 /// A cache: of short pre-tokens the latest two of a set are remembered, of longer ones the latest of a slot.
+///
+/// It begins with a 64th of the size, because clearing a megabyte takes longer than encoding a sentence.
 pub(crate) struct Memo {
-    sets: Box<[Set; SETS]>,
-    long: Box<[Long; LONG_SLOTS]>,
+    /// As many as a power of two; so are the others.
+    sets: Box<[Set]>,
+    long: Box<[Long]>,
+    /// How many pre-tokens will still be remembered before there is more room.
+    until_full_size: u32,
 }
 
-/// Where a pre-token belongs.
+/// Where a pre-token belongs: its key and a hash of it.
 #[derive(Clone, Copy)]
 pub(crate) enum Place {
-    Short { key: [u64; 2], set: usize },
-    Long { key: [u64; 4], slot: usize },
+    Short { key: [u64; 2], hash: usize },
+    Long { key: [u64; 4], hash: usize },
 }
 
 impl Memo {
     pub(crate) fn new() -> Self {
-        Self { sets: bytemuck::zeroed_box(), long: bytemuck::zeroed_box() }
+        let until_full_size = (SETS / 64) as u32;
+        Self {
+            sets: bytemuck::zeroed_slice_box(SETS / 64),
+            long: bytemuck::zeroed_slice_box(LONG_SLOTS / 64),
+            until_full_size,
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        // The few pre-tokens that it knew will be learned again.
+        self.sets = bytemuck::zeroed_slice_box(SETS);
+        self.long = bytemuck::zeroed_slice_box(LONG_SLOTS);
+        self.until_full_size = u32::MAX;
     }
 
     /// The place of `word`; `None` when it is empty or too long to be remembered.
@@ -130,7 +147,7 @@ impl Memo {
     #[inline]
     fn placed(key: [u64; 2], len: usize) -> Place {
         let key = [key[0], key[1] | (len as u64) << LEN_SHIFT];
-        Place::Short { key, set: mixed(key) & (SETS - 1) }
+        Place::Short { key, hash: mixed(key) }
     }
 
     fn long_place(word: &[u8]) -> Option<Place> {
@@ -143,12 +160,12 @@ impl Memo {
         bytes[LONGEST] = len as u8;
         let key: [u64; 4] = bytemuck::cast(bytes);
         let low = mixed([key[0], key[1]]);
-        Some(Place::Long { key, slot: mixed([key[2] ^ low as u64, key[3]]) & (LONG_SLOTS - 1) })
+        Some(Place::Long { key, hash: mixed([key[2] ^ low as u64, key[3]]) })
     }
 
     #[inline]
-    fn find(&self, key: [u64; 2], set: usize) -> Option<&Slot> {
-        let Set { slots: [first, second] } = &self.sets[set];
+    fn find(&self, key: [u64; 2], hash: usize) -> Option<&Slot> {
+        let Set { slots: [first, second] } = self.sets.get(hash & (self.sets.len() - 1))?;
         if first.is(key) {
             Some(first)
         } else if second.is(key) {
@@ -158,8 +175,8 @@ impl Memo {
         }
     }
 
-    fn find_long(&self, key: [u64; 4], slot: usize) -> Option<&[u32]> {
-        let Long { key: found, ids } = &self.long[slot];
+    fn find_long(&self, key: [u64; 4], hash: usize) -> Option<&[u32]> {
+        let Long { key: found, ids } = self.long.get(hash & (self.long.len() - 1))?;
         let len = || ids.iter().position(|&id| id == u32::MAX).unwrap_or(MOST_IDS_OF_LONG);
         (*found == key).then(|| &ids[..len()])
     }
@@ -168,10 +185,10 @@ impl Memo {
     #[inline]
     pub(crate) fn recall(&self, place: Place) -> Option<&[u32]> {
         match place {
-            Place::Short { key, set } => {
-                self.find(key, set).map(|slot| &slot.ids[..slot.count().min(MOST_IDS)])
+            Place::Short { key, hash } => {
+                self.find(key, hash).map(|slot| &slot.ids[..slot.count().min(MOST_IDS)])
             }
-            Place::Long { key, slot } => self.find_long(key, slot),
+            Place::Long { key, hash } => self.find_long(key, hash),
         }
     }
 
@@ -179,12 +196,12 @@ impl Memo {
     #[inline]
     pub(crate) fn recall_into(&self, place: Place, sink: &mut impl Sink) -> bool {
         match place {
-            Place::Short { key, set } => {
-                let Some(slot) = self.find(key, set) else { return false };
+            Place::Short { key, hash } => {
+                let Some(slot) = self.find(key, hash) else { return false };
                 sink.extend_few(&slot.ids, slot.count());
             }
-            Place::Long { key, slot } => {
-                let Some(ids) = self.find_long(key, slot) else { return false };
+            Place::Long { key, hash } => {
+                let Some(ids) = self.find_long(key, hash) else { return false };
                 sink.extend(ids);
             }
         }
@@ -194,15 +211,21 @@ impl Memo {
     /// Remembers `ids` unless there are too many.
     #[inline]
     pub(crate) fn remember(&mut self, place: Place, ids: &[u32]) {
+        self.until_full_size -= 1;
+        if self.until_full_size == 0 {
+            self.grow();
+        }
         match place {
-            Place::Short { key, set } if ids.len() <= MOST_IDS => {
+            Place::Short { key, hash } if ids.len() <= MOST_IDS => {
                 let mut slot = Slot { key, ids: [0; MOST_IDS] };
                 slot.key[1] |= (ids.len() as u64) << COUNT_SHIFT;
                 slot.ids[..ids.len()].copy_from_slice(ids);
+                let set = hash & (self.sets.len() - 1);
                 let slots = &mut self.sets[set].slots;
                 *slots = [slot, slots[0]];
             }
-            Place::Long { key, slot } if ids.len() <= MOST_IDS_OF_LONG && !ids.contains(&u32::MAX) => {
+            Place::Long { key, hash } if ids.len() <= MOST_IDS_OF_LONG && !ids.contains(&u32::MAX) => {
+                let slot = hash & (self.long.len() - 1);
                 let long = &mut self.long[slot];
                 *long = Long { key, ids: [u32::MAX; MOST_IDS_OF_LONG] };
                 long.ids[..ids.len()].copy_from_slice(ids);
@@ -321,10 +344,23 @@ mod tests {
     }
 
     #[test]
+    fn a_memo_that_has_grown_remembers_as_before() {
+        let mut memo = Memo::new();
+        let place = |i: u32| Memo::place(&i.to_le_bytes()).unwrap();
+        for i in 1..1000 {
+            memo.remember(place(i), &[i]);
+            assert_eq!(memo.recall(place(i)), Some(&[i][..]));
+        }
+        assert_eq!((memo.sets.len(), memo.long.len()), (SETS, LONG_SLOTS));
+        let known = (1..1000).filter(|&i| memo.recall(place(i)) == Some(&[i][..])).count();
+        assert!(known > 700, "{known}");
+    }
+
+    #[test]
     fn the_latest_two_of_a_set_stay() {
         let mut memo = Memo::new();
         let mut places: Vec<Place> = (0..200_000_u32).filter_map(|i| Memo::place(&i.to_le_bytes())).collect();
-        places.retain(|place| matches!(place, Place::Short { set: 5, .. }));
+        places.retain(|place| matches!(place, Place::Short { hash, .. } if hash % SETS == 5));
         let [a, b, c] = places[..3] else { panic!("a set for so few words") };
         for (place, id) in [(a, 1), (b, 2), (c, 3)] {
             memo.remember(place, &[id]);

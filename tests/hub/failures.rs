@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anytok::{Failure, HubError, Resolution, Strategy};
+use anytok::{Answer, Error, Failure, HubError, Resolution, Source, Strategy};
 
 use crate::fake_hub::{Access, Delivery, Fault, MEMBER};
 use crate::models;
@@ -25,7 +25,7 @@ fn assert_sibling_after(found: &Resolution, hub: &str) {
 fn hub_error(found: &Resolution) -> &HubError {
     let attempt = found.attempts().iter().find(|attempt| attempt.strategy == Strategy::Hub).unwrap();
     match &attempt.answer {
-        anytok::Answer::Failed { failure } => match &**failure {
+        Answer::Failed { failure } => match &**failure {
             Failure::Hub { source, .. } => source,
             other => panic!("{other:?}"),
         },
@@ -178,6 +178,37 @@ fn a_broken_file_in_a_repository_is_told_and_the_next_repository_tried() {
     world.requests();
     let found = world.resolve(world.model_of(&[REPOSITORY, "org/base"]));
     assert_found(&found, &["embedded: not applicable", "hub: found"]);
+}
+
+#[test]
+fn a_tokenizer_of_another_vocabulary_is_told_and_the_next_repository_tried() {
+    let world = World::empty();
+    let other =
+        String::from_utf8(models::tokenizer_json()).unwrap().replace("He", "Je").replace("H e", "J e");
+    world.hub.commit(REPOSITORY, "main", &[("tokenizer.json", other.as_bytes(), Delivery::Direct)]);
+    let naming = |bases: u32| {
+        let gguf = models::gguf_without_pre()
+            .string("general.source.huggingface.repository", REPOSITORY)
+            .u32("general.base_model.count", bases)
+            .string("general.base_model.0.repo_url", "https://huggingface.co/org/base");
+        world.write("models/one/model.gguf", gguf.finish())
+    };
+    let model = naming(0);
+    let refused = world.builder().strict(true).build().resolve(&model).unwrap_err();
+    let Error::Exhausted { attempts, .. } = &refused else { panic!("{refused:?}") };
+    let hub = attempts.iter().find(|attempt| attempt.strategy == Strategy::Hub).unwrap();
+    let Answer::Failed { failure } = &hub.answer else { panic!("{hub:?}") };
+    assert!(matches!(&**failure, Failure::Mismatch { .. }), "{failure:?}");
+    let told = reason(attempts, Strategy::Hub);
+    assert!(told.contains("Je") && told.contains("He"), "{told}");
+
+    world.publish("org/base");
+    let found = world.resolve(naming(1));
+    assert_found(&found, &["embedded: failed", "hub: found"]);
+    assert!(
+        matches!(found.source(), Source::Repository { id: from, .. } if *from == id("org/base")),
+        "{found}"
+    );
 }
 
 #[test]

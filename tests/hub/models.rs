@@ -57,11 +57,15 @@ pub(crate) fn bare_gguf() -> GgufBuilder {
 
 /// A GGUF with its tokenizer.
 pub(crate) fn whole_gguf() -> GgufBuilder {
+    gguf_without_pre().string("tokenizer.ggml.pre", "gpt-2")
+}
+
+/// A GGUF that tells its tokens and not how its text is cut.
+pub(crate) fn gguf_without_pre() -> GgufBuilder {
     let tokens = tokens();
     let types = (0..tokens.len()).map(|id| if id + 1 == tokens.len() { 3 } else { 1 });
     bare_gguf()
         .string("tokenizer.ggml.model", "gpt2")
-        .string("tokenizer.ggml.pre", "gpt-2")
         .i32s("tokenizer.ggml.token_type", types)
         .strings("tokenizer.ggml.merges", MERGES.map(|(left, right)| format!("{left} {right}")))
         .strings("tokenizer.ggml.tokens", tokens)

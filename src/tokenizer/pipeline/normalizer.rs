@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::str::Chars;
 
 use serde::{Deserialize, Serialize};
 use unicode_categories::UnicodeCategories as _;
@@ -86,14 +87,10 @@ impl Normalizer {
         origin: Option<&mut Vec<u32>>,
     ) -> Result<Option<String>, EncodeError> {
         Ok(match self {
-            Self::Nfc if is_normal(text, forms::is_nfc_quick) => None,
-            Self::Nfc => Some(transform(text, text.nfc(), origin)),
-            Self::Nfd if is_normal(text, forms::is_nfd_quick) => None,
-            Self::Nfd => Some(transform(text, text.nfd(), origin)),
-            Self::Nfkc if is_normal(text, forms::is_nfkc_quick) => None,
-            Self::Nfkc => Some(transform(text, text.nfkc(), origin)),
-            Self::Nfkd if is_normal(text, forms::is_nfkd_quick) => None,
-            Self::Nfkd => Some(transform(text, text.nfkd(), origin)),
+            Self::Nfc => normal_form(text, forms::is_nfc_quick, |part| part.nfc(), origin),
+            Self::Nfd => normal_form(text, forms::is_nfd_quick, |part| part.nfd(), origin),
+            Self::Nfkc => normal_form(text, forms::is_nfkc_quick, |part| part.nfkc(), origin),
+            Self::Nfkd => normal_form(text, forms::is_nfkd_quick, |part| part.nfkd(), origin),
             Self::Lowercase => Some(each(text, origin, |c, out| out.extend(c.to_lowercase()))),
             Self::StripAccents if text.is_ascii() => None,
             Self::StripAccents => Some(each(text, origin, |c, out| {
@@ -217,8 +214,47 @@ fn is_chinese(c: char) -> bool {
     )
 }
 
-fn is_normal<'t>(text: &'t str, quick: impl Fn(std::str::Chars<'t>) -> IsNormalized) -> bool {
-    text.is_ascii() || matches!(quick(text.chars()), IsNormalized::Yes)
+/// A normal form of `text`, `None` if it is in that form.
+///
+/// ASCII characters stay what they are, and only with one that follows do they make another character: so runs of others are all
+/// there is to look at, and each but for the character before it goes by on its own.
+fn normal_form<'t, I: Iterator<Item = (char, isize)>>(
+    text: &'t str,
+    quick: impl Fn(Chars<'t>) -> IsNormalized,
+    form: impl Fn(&'t str) -> I,
+    origin: Option<&mut Vec<u32>>,
+) -> Option<String> {
+    let mut others = runs(text).filter(|run| !matches!(quick(text[run.clone()].chars()), IsNormalized::Yes));
+    let first = others.next()?;
+    if origin.is_some() {
+        return Some(transform(text, form(text), origin));
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for run in std::iter::once(first).chain(others) {
+        let start = run.start.saturating_sub(1);
+        out.push_str(&text[done..start]);
+        out.extend(form(&text[start..run.end]).map(|(c, _)| c));
+        done = run.end;
+    }
+    out.push_str(&text[done..]);
+    Some(out)
+}
+
+/// The runs of characters that are not ASCII.
+fn runs(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut end = 0;
+    std::iter::from_fn(move || {
+        // Long stretches of ASCII go by in blocks.
+        let mut start = end;
+        while bytes.get(start..start + 32).is_some_and(<[u8]>::is_ascii) {
+            start += 32;
+        }
+        start += bytes[start..].iter().position(|byte| !byte.is_ascii())?;
+        end = start + bytes[start..].iter().position(u8::is_ascii).unwrap_or(bytes.len() - start);
+        Some(start..end)
+    })
 }
 
 /// Rewrites each character on its own.
@@ -373,4 +409,37 @@ fn precompiled(
         }
     }
     Ok(Some(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Run by run as all at once.
+        #[test]
+        fn a_normal_form_is_that_of_the_whole_text(
+            // Letters that compose with marks, marks out of order, Hangul in parts, ligatures and wide forms.
+            text in "[a-eA-E .\u{C0}-\u{C8}\u{300}-\u{328}\u{1100}-\u{1102}\u{1161}-\u{1163}\u{11A8}\u{AC00}\u{FB01}\u{FF21}\u{1D15E}]{0,40}",
+        ) {
+            let expected = [
+                text.nfc().map(|(c, _)| c).collect::<String>(),
+                text.nfd().map(|(c, _)| c).collect(),
+                text.nfkc().map(|(c, _)| c).collect(),
+                text.nfkd().map(|(c, _)| c).collect(),
+            ];
+            let forms = [Normalizer::Nfc, Normalizer::Nfd, Normalizer::Nfkc, Normalizer::Nfkd];
+            for (form, expected) in forms.into_iter().zip(expected) {
+                for mut origin in [None, Some(Vec::new())] {
+                    let found = form.apply(&text, &Charsmap::default(), origin.as_mut()).unwrap();
+                    prop_assert_eq!(found.as_ref().unwrap_or(&text), &expected);
+                    prop_assert!(found.is_none() || origin.is_none_or(|origin| origin.len() == expected.len()));
+                }
+            }
+        }
+    }
 }
