@@ -1,7 +1,7 @@
 //! How long it takes from nothing to the first ids, each time in a process of its own.
 //!
-//! `cargo bench --bench load [-- RUNS]` runs every case RUNS times (default 21) and prints medians in milliseconds, next to the
-//! `tokenizers` crate loading the same vocabulary, or the nearest there is, in the same run:
+//! `cargo bench --bench load [-- RUNS]` runs every case RUNS times (default 21) and prints medians in milliseconds, next to
+//! `tokenizers` loading the same vocabulary, or the nearest there is, and `shimmytok` loading the same GGUF, in the same run:
 //!
 //! - *cold*: no store; *saving*: an empty store, so the image is written as well; *warm*: a new process that finds the image;
 //! - *again*: the second `resolve` of one resolver, in microseconds;
@@ -45,13 +45,14 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     println!(
-        "{:10} {:>8} {:>8} {:>8} {:>9} {:>11} {:>6} {:>6} {:>11} {:>11}",
+        "{:10} {:>8} {:>8} {:>8} {:>9} {:>11} {:>10} {:>6} {:>6} {:>11} {:>11}",
         "model",
         "cold",
         "saving",
         "warm",
         "again µs",
         "tokenizers",
+        "shimmytok",
         "× cold",
         "× warm",
         "anon cold",
@@ -64,12 +65,15 @@ fn main() -> ExitCode {
             continue;
         }
         let [peer, _] = medians("tokenizers", &json, store.path(), runs.min(5));
+        let is_gguf = model.extension().is_some_and(|extension| extension == "gguf");
+        let other = is_gguf.then(|| medians("shimmytok", &model, store.path(), runs.min(5))[0]);
+        let other = other.map_or("-".into(), |time| format!("{time:.1}"));
         let [cold, cold_memory] = medians("cold", &model, store.path(), runs);
         let [saving, _] = medians("saving", &model, store.path(), runs.min(5));
         let [warm, warm_memory] = medians("warm", &model, store.path(), runs);
         let [again, _] = medians("again", &model, store.path(), runs);
         println!(
-            "{name:10} {cold:8.2} {saving:8.2} {warm:8.3} {:9.1} {peer:11.1} {:6.0} {:6.0} {cold_memory:11.0} {warm_memory:11.0}",
+            "{name:10} {cold:8.2} {saving:8.2} {warm:8.3} {:9.1} {peer:11.1} {other:>10} {:6.0} {:6.0} {cold_memory:11.0} {warm_memory:11.0}",
             again * 1e3,
             peer / cold,
             peer / warm
@@ -126,6 +130,13 @@ fn child(mode: &str, path: &Path, store: &Path) -> ExitCode {
             tokenizers::Tokenizer::from_file(path).ok().and_then(|found| {
                 let encoding = found.encode_fast(TEXT, true).ok()?;
                 report(start, encoding.get_ids());
+                Some(())
+            })
+        }
+        "shimmytok" => {
+            let start = Instant::now();
+            shimmytok::Tokenizer::from_gguf_file(path).ok().and_then(|found| {
+                report(start, &found.encode(TEXT, true).ok()?);
                 Some(())
             })
         }
