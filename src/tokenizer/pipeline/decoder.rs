@@ -139,6 +139,11 @@ pub(crate) fn clean(text: &str) -> String {
         (" 've", "'ve"),
         (" 're", "'re"),
     ];
+    // Nearly all tokens of a vocabulary are none of these, which one look tells.
+    let begins = |pair: &[u8]| matches!(pair, [b' ', b'.' | b'?' | b'!' | b',' | b'\'' | b'n' | b'd']);
+    if !text.as_bytes().windows(2).any(begins) {
+        return text.to_owned();
+    }
     RULES.iter().fold(
         text.to_owned(),
         |text, (from, to)| if text.contains(from) { text.replace(from, to) } else { text },
