@@ -66,11 +66,18 @@ impl<'f> Texts<'f> {
         texts
     }
 
-    /// Enters a text of the tokens' own data. Of equal long texts the first one is met first.
+    /// Enters a text of the tokens' own data unless it is there.
     fn insert(&mut self, id: u32, query: &Query) {
         let (mut at, low, high) = (query.at as usize, query.number as u32, (query.number >> 32) as u32);
         if query.len > SHORT {
+            let text = |start: u32| &self.data[start as usize..(start + query.len) as usize];
+            let own = text(query.start as u32);
+            let is_own =
+                |[hash, start, len, _]: [u32; 4]| hash == low && len == query.len && equal(text(start), own);
             while self.long[at][3] != NONE {
+                if is_own(self.long[at]) {
+                    return;
+                }
                 at = next(at, self.long.len());
             }
             self.long[at] = [low, query.start as u32, query.len, id];
@@ -288,6 +295,19 @@ mod tests {
                     assert_eq!(map.is(id as u32, text, &left, &right), *text != other);
                 }
             }
+        }
+    }
+
+    /// A walk over all that is equal, for each of so many, would not come to an end.
+    #[test]
+    fn of_equal_texts_the_first_counts_and_the_others_take_no_room() {
+        for text in
+            [&b"short"[..], b"longer than short", b"longer than any word that is compared as two numbers"]
+        {
+            let data = text.repeat(500_000);
+            let spans = (0..500_000).map(|i| i * text.len()..(i + 1) * text.len());
+            let map = Texts::new(&data, spans.collect::<Vec<_>>().into_iter());
+            assert_eq!(find(&map, text), Some(0));
         }
     }
 
