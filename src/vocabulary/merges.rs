@@ -9,6 +9,7 @@ use super::pairs::{Entry, Pairs, Place, Rank};
 use super::texts::{Query, Texts, find_byte};
 
 /// A list of merges as a file holds it: in each line two texts of tokens. Line `i` is the merge of rank `i`.
+#[derive(Clone)]
 pub(crate) struct MergesList<'f, L, T> {
     /// Some part of the file.
     pub(crate) data: &'f [u8],
@@ -42,7 +43,6 @@ struct Helper<'scope, 'f, L> {
 /// The lines of a list in chunks, for whoever has time for the next one.
 struct Work<'f, L> {
     lines: Lines<'f>,
-    texts: Texts<'f>,
     /// The rank of the first line, and the lines from there on.
     chunks: Vec<(u32, L)>,
     next: AtomicUsize,
@@ -77,8 +77,7 @@ where
         let work = self.helper.as_ref().and_then(|helper| helper.work.recv().ok());
         let work = work.unwrap_or_else(|| Arc::new(Work::new(&self.list, self.place)));
         while let Some(lines) = work.take() {
-            let mut lines = work.lines.read(&work.texts, lines, |entries| enter(&mut pairs, entries));
-            put_off.append(&mut lines);
+            put_off.append(&mut work.lines.read(lines, |entries| enter(&mut pairs, entries)));
             for batch in self.helper.iter().flat_map(|helper| helper.entries.try_iter()) {
                 enter(&mut pairs, &batch);
             }
@@ -118,9 +117,7 @@ where
             let mut wanted = work_sender.send(Arc::clone(&work)).is_ok();
             while let Some(lines) = work.take().filter(|_| wanted) {
                 let mut batch = Vec::with_capacity(CHUNK);
-                let mut lines =
-                    work.lines.read(&work.texts, lines, |entries| batch.extend_from_slice(entries));
-                put_off.append(&mut lines);
+                put_off.append(&mut work.lines.read(lines, |entries| batch.extend_from_slice(entries)));
                 wanted = sender.send(batch).is_ok();
             }
             put_off
@@ -142,8 +139,8 @@ impl<'f, L: ExactSizeIterator<Item = Line> + Clone> Work<'f, L> {
             (rank, lines)
         };
         let chunks = (0..list.lines.len() as u32).step_by(CHUNK).map(&mut chunk).collect();
-        let lines = Lines { data: list.data, place };
-        Self { lines, texts: (list.texts)(), chunks, next: AtomicUsize::new(0) }
+        let lines = Lines { data: list.data, texts: (list.texts)(), place };
+        Self { lines, chunks, next: AtomicUsize::new(0) }
     }
 
     /// The lines of the next chunk that nobody has taken.
@@ -153,15 +150,10 @@ impl<'f, L: ExactSizeIterator<Item = Line> + Clone> Work<'f, L> {
     }
 }
 
-impl<L: Clone, T: Clone> Clone for MergesList<'_, L, T> {
-    fn clone(&self) -> Self {
-        Self { data: self.data, lines: self.lines.clone(), texts: self.texts.clone() }
-    }
-}
-
-/// Where lines are, and where the entries go that they make.
+/// Where lines are, what they are looked up in, and where the entries go that they make.
 struct Lines<'f> {
     data: &'f [u8],
+    texts: Texts<'f>,
     place: Place,
 }
 
@@ -174,10 +166,9 @@ struct Asked {
 
 impl Lines<'_> {
     /// Hands over the entries of `lines`, some at a time and in order; gives back the lines with a text that is no token's, or not
-    /// of two texts.
+    /// of two self.texts.
     fn read(
         &self,
-        texts: &Texts<'_>,
         mut lines: impl Iterator<Item = (u32, Line)>,
         mut enter: impl FnMut(&[Entry]),
     ) -> Vec<PutOff> {
@@ -190,9 +181,9 @@ impl Lines<'_> {
             let (mut taken, mut seen) = (0, 0);
             for (rank, line) in lines.by_ref().take(Pairs::BLOCK) {
                 taken += 1;
-                match self.ask(texts, line.clone()) {
+                match self.ask(line.clone()) {
                     Some((left, right)) => {
-                        seen |= texts.look(&left) | texts.look(&right);
+                        seen |= self.texts.look(&left) | self.texts.look(&right);
                         asked.push(Asked { rank, left, right });
                     }
                     None => put_off.push((rank, line.0)),
@@ -202,11 +193,11 @@ impl Lines<'_> {
                 return put_off;
             }
             for Asked { left, right, .. } in &asked {
-                seen |= texts.look_further(left) | texts.look_further(right);
+                seen |= self.texts.look_further(left) | self.texts.look_further(right);
             }
             std::hint::black_box(seen);
             for Asked { rank, left, right } in asked.drain(..) {
-                match self.find(texts, &left, &right, &mut guess) {
+                match self.find(&left, &right, &mut guess) {
                     Some(ids) => found.push(self.place.entry(ids, Rank(rank))),
                     None => put_off.push((rank, left.start..right.start + right.len as usize)),
                 }
@@ -218,7 +209,7 @@ impl Lines<'_> {
 
     /// The texts of a line.
     #[inline]
-    fn ask(&self, texts: &Texts<'_>, (line, middle): Line) -> Option<(Query, Query)> {
+    fn ask(&self, (line, middle): Line) -> Option<(Query, Query)> {
         let (left, right) = match middle {
             Some(middle) => (line.start..middle, middle..line.end),
             None => {
@@ -226,26 +217,117 @@ impl Lines<'_> {
                 (line.start..space, space + 1..line.end)
             }
         };
-        let query = |text: Range<usize>| texts.query(self.data, text.start, text.len());
+        let query = |text: Range<usize>| self.texts.query(self.data, text.start, text.len());
         Some((query(left)?, query(right)?))
     }
 
     /// The left, the right and the merged token of a line.
     #[inline]
-    fn find(&self, texts: &Texts<'_>, left: &Query, right: &Query, guess: &mut u32) -> Option<[u32; 3]> {
+    fn find(&self, left: &Query, right: &Query, guess: &mut u32) -> Option<[u32; 3]> {
         // Lists are mostly in the order of the tokens they make, several lines to a token.
-        let is = |id| texts.is(id, self.data, left, right);
+        let is = |id| self.texts.is(id, self.data, left, right);
         *guess = match *guess {
             id if is(id) => id,
             id if is(id + 1) => id + 1,
-            _ => self.find_merged(texts, left, right)?,
+            _ => self.find_merged(left, right)?,
         };
-        Some([texts.find(self.data, left)?, texts.find(self.data, right)?, *guess])
+        Some([self.texts.find(self.data, left)?, self.texts.find(self.data, right)?, *guess])
     }
 
-    fn find_merged(&self, texts: &Texts<'_>, left: &Query, right: &Query) -> Option<u32> {
+    fn find_merged(&self, left: &Query, right: &Query) -> Option<u32> {
         let text = |query: &Query| self.data.get(query.start..query.start + query.len as usize);
         let joined = [text(left)?, text(right)?].concat();
-        texts.find(&joined, &texts.query(&joined, 0, joined.len())?)
+        self.texts.find(&joined, &self.texts.query(&joined, 0, joined.len())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::{Alphabet, Builder, attribute};
+    use super::*;
+
+    /// Tokens of one to three letters, all their merges, some of them again, and some that are of no tokens.
+    fn list() -> (Vec<String>, Vec<String>) {
+        let letters: Vec<String> = ('a'..='z').map(String::from).collect();
+        let longer = |shorter: &[String]| -> Vec<String> {
+            shorter.iter().flat_map(|start| letters.iter().map(move |end| format!("{start}{end}"))).collect()
+        };
+        let two = longer(&letters);
+        let three = longer(&two);
+        let mut lines: Vec<String> =
+            two.iter().map(|text| format!("{} {}", &text[..1], &text[1..])).collect();
+        for text in &three {
+            lines.push(format!("{} {}", &text[..1], &text[1..]));
+            lines.push(format!("{} {}", &text[..2], &text[2..]));
+        }
+        let again: Vec<String> = lines.iter().rev().step_by(3).cloned().collect();
+        lines.extend(again);
+        for (at, line) in [(5, "a é"), (9_000, "abc d"), (30_000, "no-space"), (40_000, "x "), (12, "a\0b c")]
+        {
+            lines.insert(at, line.to_owned());
+        }
+        ([letters, two, three].concat(), lines)
+    }
+
+    #[test]
+    fn a_list_on_two_threads_makes_what_its_lines_say() {
+        let (tokens, lines) = list();
+        assert!(lines.len() > 40_000, "long enough for a second thread");
+        let ids: BTreeMap<&str, u32> = tokens.iter().map(String::as_str).zip(0..).collect();
+        let (data, texts) = (lines.concat(), tokens.concat());
+        let spans = |texts: &[String]| {
+            let ends = texts.iter().scan(0, |end, text| {
+                Some((*end, {
+                    *end += text.len();
+                    *end
+                }))
+            });
+            ends.map(|(start, end)| start..end).collect::<Vec<Range<usize>>>()
+        };
+        let (of_lines, of_texts) = (spans(&lines), spans(&tokens));
+        for last_counts in [false, true] {
+            let replaces = |old: Rank, new: Rank| if last_counts { new > old } else { new < old };
+            let mut expected = BTreeMap::new();
+            let mut others = Vec::new();
+            for (rank, line) in (0..).zip(&lines) {
+                let found = line.split_once(' ').and_then(|(left, right)| {
+                    Some([*ids.get(left)?, *ids.get(right)?, *ids.get(&*format!("{left}{right}"))?])
+                });
+                match found {
+                    None => others.push((rank, of_lines[rank as usize].clone())),
+                    Some([left, right, merged]) if last_counts => {
+                        expected.insert((left, right), (Rank(rank), merged));
+                    }
+                    Some([left, right, merged]) => {
+                        expected.entry((left, right)).or_insert((Rank(rank), merged));
+                    }
+                }
+            }
+            let mut builder = Builder::new(Alphabet::Text, tokens.len(), texts.len()).unwrap();
+            builder.extend(tokens.iter().map(|text| (text.as_bytes().into(), attribute::NORMAL))).unwrap();
+            let list = MergesList {
+                data: data.as_bytes(),
+                lines: of_lines.iter().map(|line| (line.clone(), None)),
+                texts: || Texts::new(texts.as_bytes(), of_texts.iter().cloned()),
+            };
+            let put_off = std::thread::scope(|scope| builder.merges(Lookup::begin(scope, list), replaces));
+            assert_eq!(put_off.unwrap(), others);
+            let found: BTreeMap<(u32, u32), (Rank, u32)> = builder
+                .pairs()
+                .iter()
+                .map(|(left, right, rank, merged)| ((left, right), (rank, merged)))
+                .collect();
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_lookup_that_is_not_wanted_any_more_ends() {
+        let lines = (0..40_000).map(|_| (0..3, None));
+        let texts = || Texts::new(b"a", std::iter::once(0..1));
+        let list = MergesList { data: b"a b", lines, texts };
+        std::thread::scope(|scope| drop(Lookup::begin(scope, list)));
     }
 }
