@@ -210,12 +210,11 @@ impl Lines<'_> {
     /// The texts of a line.
     #[inline]
     fn ask(&self, (line, middle): Line) -> Option<(Query, Query)> {
-        let (left, right) = match middle {
-            Some(middle) => (line.start..middle, middle..line.end),
-            None => {
-                let space = find_byte(self.data, line.start + 1, line.end, b' ')?;
-                (line.start..space, space + 1..line.end)
-            }
+        let (left, right) = if let Some(middle) = middle {
+            (line.start..middle, middle..line.end)
+        } else {
+            let space = find_byte(self.data, line.start + 1, line.end, b' ')?;
+            (line.start..space, space + 1..line.end)
         };
         let query = |text: Range<usize>| self.texts.query(self.data, text.start, text.len());
         Some((query(left)?, query(right)?))

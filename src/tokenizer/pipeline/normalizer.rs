@@ -7,7 +7,7 @@ use std::str::Chars;
 use serde::{Deserialize, Serialize};
 use unicode_categories::UnicodeCategories as _;
 use unicode_normalization_alignments as forms;
-use unicode_normalization_alignments::{IsNormalized, UnicodeNormalization as _};
+use unicode_normalization_alignments::{IsNormalized, UnicodeNormalization};
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -87,10 +87,10 @@ impl Normalizer {
         origin: Option<&mut Vec<u32>>,
     ) -> Result<Option<String>, EncodeError> {
         Ok(match self {
-            Self::Nfc => normal_form(text, forms::is_nfc_quick, |part| part.nfc(), origin),
-            Self::Nfd => normal_form(text, forms::is_nfd_quick, |part| part.nfd(), origin),
-            Self::Nfkc => normal_form(text, forms::is_nfkc_quick, |part| part.nfkc(), origin),
-            Self::Nfkd => normal_form(text, forms::is_nfkd_quick, |part| part.nfkd(), origin),
+            Self::Nfc => normal_form(text, forms::is_nfc_quick, UnicodeNormalization::nfc, origin),
+            Self::Nfd => normal_form(text, forms::is_nfd_quick, UnicodeNormalization::nfd, origin),
+            Self::Nfkc => normal_form(text, forms::is_nfkc_quick, UnicodeNormalization::nfkc, origin),
+            Self::Nfkd => normal_form(text, forms::is_nfkd_quick, UnicodeNormalization::nfkd, origin),
             Self::Lowercase => Some(each(text, origin, |c, out| out.extend(c.to_lowercase()))),
             Self::StripAccents if text.is_ascii() => None,
             Self::StripAccents => Some(each(text, origin, |c, out| {
