@@ -72,7 +72,8 @@ fn main() {
             }
         };
         let tokenizer = found.tokenizer();
-        let peer = model.ends_with(".json").then(|| peer(&path)).flatten();
+        let peer =
+            path.extension().is_some_and(|extension| extension == "json").then(|| peer(&path)).flatten();
         let mut group = criterion.benchmark_group(name);
         group.sampling_mode(SamplingMode::Flat);
         for (kind, text) in &texts {
@@ -102,7 +103,7 @@ fn encode(
     kind: &str,
     text: &str,
 ) {
-    let (warm, timed) = text.split_at(text.floor_char_boundary(WARM.min(text.len() / 2)));
+    let (warm, timed) = text.split_at(boundary(text, WARM.min(text.len() / 2)));
     let run = |text: &str| tokenizer.encode(text, Special::Ignore).map(black_box);
     group.throughput(Throughput::Bytes(timed.len() as u64));
     group.bench_function(BenchmarkId::new(kind, "unseen"), |bencher| {
@@ -123,7 +124,7 @@ fn encode(
     });
     // A hundred times slower: a tenth of the text will do.
     let Some(peer) = peer else { return };
-    let part = &timed[..timed.floor_char_boundary(timed.len() / 10)];
+    let part = &timed[..boundary(timed, timed.len() / 10)];
     let ids = tokenizer.encode(part, Special::Ignore).unwrap_or_default();
     let Ok(theirs) = peer.encode_fast(part, false) else { return };
     if theirs.get_ids() != ids {
@@ -151,7 +152,7 @@ fn short(group: &mut BenchmarkGroup<'_, WallTime>, tokenizer: &Tokenizer, text: 
     let mut rest = text;
     while parts.len() < 20_000 && !rest.is_empty() {
         let len = 20 + random.below(181);
-        let (part, tail) = rest.split_at(rest.floor_char_boundary(len.min(rest.len())));
+        let (part, tail) = rest.split_at(boundary(rest, len.min(rest.len())));
         parts.push(part);
         rest = tail;
     }
@@ -213,6 +214,11 @@ fn worst(group: &mut BenchmarkGroup<'_, WallTime>, tokenizer: &Tokenizer) {
     }
 }
 
+/// The last boundary between characters of `text` up to `at`.
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or_default()
+}
+
 fn on_a_new_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| match scope.spawn(work).join() {
         Ok(result) => result,
@@ -222,14 +228,13 @@ fn on_a_new_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 /// English, code and scripts, as far as there are any.
 fn texts() -> Vec<(&'static str, String)> {
-    let texts = match std::env::var_os("ANYTOK_CORPUS_DIR").map(PathBuf::from) {
-        Some(directory) => ["english", "code", "scripts"].map(|name| {
+    let texts = if let Some(directory) = std::env::var_os("ANYTOK_CORPUS_DIR").map(PathBuf::from) {
+        ["english", "code", "scripts"].map(|name| {
             (name, std::fs::read_to_string(directory.join(name).with_extension("txt")).unwrap_or_default())
-        }),
-        None => {
-            let (english, code) = from_registry();
-            [("english", english), ("code", code), ("scripts", scripts())]
-        }
+        })
+    } else {
+        let (english, code) = from_registry();
+        [("english", english), ("code", code), ("scripts", scripts())]
     };
     for (name, text) in &texts {
         if text.len() < CORPUS / 2 {
@@ -275,7 +280,7 @@ fn from_registry() -> (String, String) {
         }
     }
     for text in [&mut english, &mut code] {
-        text.truncate(text.floor_char_boundary(CORPUS));
+        text.truncate(boundary(text, CORPUS));
     }
     (english, code)
 }
@@ -336,7 +341,7 @@ fn scripts() -> String {
         text.pop();
         text.push_str(".\n");
     }
-    text.truncate(text.floor_char_boundary(CORPUS));
+    text.truncate(boundary(&text, CORPUS));
     text
 }
 
