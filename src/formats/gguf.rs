@@ -768,7 +768,11 @@ fn libstdcxx_hash(text: &[u8]) -> u64 {
         hash = (hash ^ (block ^ block >> 47).wrapping_mul(MUL)).wrapping_mul(MUL);
     }
     if !tail.is_empty() {
-        let rest = tail.iter().rev().fold(0, |rest, &byte| rest << 8 | u64::from(byte));
+        // The last bytes, the first one lowest: of a longer text by way of its last eight.
+        let rest = match text.last_chunk() {
+            Some(&last) => u64::from_le_bytes(last) >> (64 - 8 * tail.len()),
+            None => tail.iter().rev().fold(0, |rest, &byte| rest << 8 | u64::from(byte)),
+        };
         hash = (hash ^ rest).wrapping_mul(MUL);
     }
     hash = (hash ^ hash >> 47).wrapping_mul(MUL);

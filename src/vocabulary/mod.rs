@@ -574,7 +574,7 @@ impl Builder {
         let mut rest = keys.at(id);
         let start = self.rendered.len();
         let mut spaces = false;
-        while let Some(at) = rest.iter().position(|&byte| byte == SPACE[0]) {
+        while let Some(at) = find_byte(rest, 0, rest.len(), SPACE[0]) {
             let (before, from) = rest.split_at(at);
             self.rendered.extend_from_slice(before);
             let after = from.strip_prefix(SPACE);

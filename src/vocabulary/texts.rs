@@ -231,9 +231,18 @@ fn fold(a: u64, b: u64) -> u64 {
 #[inline]
 fn load(data: &[u8], at: usize) -> u64 {
     let rest = data.get(at..).unwrap_or_default();
-    match rest.first_chunk() {
-        Some(&bytes) => u64::from_le_bytes(bytes),
-        None => rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    if let Some(&bytes) = rest.first_chunk() {
+        return u64::from_le_bytes(bytes);
+    }
+    // Of fewer bytes by parts that overlap.
+    let len = rest.len();
+    match (rest.first_chunk(), rest.last_chunk()) {
+        (Some(&first), Some(&last)) => {
+            let (first, last) = (u32::from_le_bytes(first), u32::from_le_bytes(last));
+            u64::from(first) | u64::from(last) << (8 * (len - 4))
+        }
+        _ if len == 0 => 0,
+        _ => [0, len / 2, len - 1].iter().fold(0, |word, &at| word | u64::from(rest[at]) << (8 * at)),
     }
 }
 
