@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use crate::evidence::Evidence;
 use crate::tokenizer::{Tokenizer, rwkv};
-use crate::vocabulary::{attribute, decode_alphabet};
+use crate::vocabulary::{SPACE, append_unescaped, attribute, decode_alphabet};
 
 /// What a model says of its vocabulary.
 #[derive(Clone, Debug, Default)]
@@ -241,21 +241,10 @@ fn is_pad(text: &[u8]) -> bool {
     digits.is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
 }
 
+/// With each `▁` as a space.
 fn spaced(text: &[u8]) -> Cow<'_, [u8]> {
-    let Some(mut at) = memchr::memmem::find(text, SPACE) else { return Cow::Borrowed(text) };
-    let mut spaced = Vec::with_capacity(text.len());
-    let mut rest = text;
-    loop {
-        spaced.extend_from_slice(&rest[..at]);
-        spaced.push(b' ');
-        rest = &rest[at + SPACE.len()..];
-        match memchr::memmem::find(rest, SPACE) {
-            Some(next) => at = next,
-            None => break,
-        }
-    }
-    spaced.extend_from_slice(rest);
-    Cow::Owned(spaced)
+    let mut spaced = Vec::new();
+    if append_unescaped(text, &mut spaced) { spaced.into() } else { text.into() }
 }
 
 fn text_of(tokenizer: &Tokenizer, id: u32) -> Cow<'_, [u8]> {
@@ -266,7 +255,6 @@ fn lossy(text: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-const SPACE: &[u8] = "\u{2581}".as_bytes();
 /// `tokenizer.ggml.token_type` of an ordinary token, and of a row that is not in use.
 const NORMAL: i32 = 1;
 const UNUSED: i32 = 5;

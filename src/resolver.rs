@@ -18,7 +18,8 @@ use crate::tokenizer::Tokenizer;
 
 /// Finds the tokenizer of a model.
 ///
-/// [`Resolver::default`] is what most programs want: every strategy, the environment of the process (see [`environment`](crate::environment)), the shared Hugging Face cache. Cheap to clone; `Send` and `Sync`.
+/// [`Resolver::default`] is what most programs want: every strategy, the environment of the process (see
+/// [`environment`](crate::environment)), the shared Hugging Face cache. Cheap to clone; `Send` and `Sync`.
 ///
 /// ```
 /// use anytok::{Resolver, Special};

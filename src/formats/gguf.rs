@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::{FormatError, gguf_models};
 use crate::gguf::Gguf;
-use crate::tokenizer::llama::{self, Bpe, Model, SPACE, Session};
+use crate::tokenizer::llama::{self, Bpe, Model, Session};
 use crate::tokenizer::plamo;
 use crate::tokenizer::pre_tokenizer::{Pre, PreKind, Split};
 use crate::tokenizer::unigram::Unigram;
@@ -17,8 +17,8 @@ use crate::tokenizer::wordpiece::WordPiece;
 use crate::tokenizer::{Pipeline, Recipe, SpecialTokens, Specials, Tokenizer, dna, rwkv};
 use crate::unicode;
 use crate::vocabulary::{
-    Alphabet, Builder, Line, Lookup, MergesList, NONE, Rank, Texts, Vocabulary, VocabularyError, attribute,
-    decode_alphabet, find_byte,
+    Alphabet, Builder, Line, Lookup, MergesList, NONE, Rank, Texts, Vocabulary, VocabularyError,
+    append_unescaped, attribute, decode_alphabet, find_byte, load as load_word,
 };
 
 /// What to do when the file does not say how its text is cut, or says it in a word that is not known.
@@ -84,7 +84,7 @@ where
         let mut key = Vec::new();
         for (rank, line) in others {
             key.clear();
-            if let Some(split) = read_merge(&lines[line], pre.byte_encode, &mut key) {
+            if let Some(split) = read_merge(lines.get(line).unwrap_or_default(), pre.byte_encode, &mut key) {
                 tokens.builder.merge(&key, split, Rank(rank)).map_err(vocabulary_error)?;
             }
         }
@@ -597,7 +597,9 @@ impl Tokens {
                     } else if !kind.escape_whitespaces() {
                         outside_alphabet(key)
                     } else if unmarked.is_some() {
-                        unescape(key)
+                        let mut piece = Vec::with_capacity(key.len());
+                        append_unescaped(key, &mut piece);
+                        piece
                     } else {
                         self.builder.unescape_piece(id);
                         continue;
@@ -660,19 +662,6 @@ impl Tokens {
         self.by_name(name)
             .ok_or_else(|| value(TOKENS, &format!("the token {name} of a Phi-3 model"), "no such token"))
     }
-}
-
-/// The text with `▁` as spaces.
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut start = 0;
-    for at in memchr::memmem::find_iter(text, SPACE) {
-        out.extend_from_slice(&text[start..at]);
-        out.push(b' ');
-        start = at + SPACE.len();
-    }
-    out.extend_from_slice(&text[start..]);
-    out
 }
 
 /// Appends the key that a line of the merges list makes, and gives where the right half of it begins; `None` for a line that can
@@ -768,12 +757,7 @@ fn libstdcxx_hash(text: &[u8]) -> u64 {
         hash = (hash ^ (block ^ block >> 47).wrapping_mul(MUL)).wrapping_mul(MUL);
     }
     if !tail.is_empty() {
-        // The last bytes, the first one lowest: of a longer text by way of its last eight.
-        let rest = match text.last_chunk() {
-            Some(&last) => u64::from_le_bytes(last) >> (64 - 8 * tail.len()),
-            None => tail.iter().rev().fold(0, |rest, &byte| rest << 8 | u64::from(byte)),
-        };
-        hash = (hash ^ rest).wrapping_mul(MUL);
+        hash = (hash ^ load_word(tail, 0)).wrapping_mul(MUL);
     }
     hash = (hash ^ hash >> 47).wrapping_mul(MUL);
     hash ^ hash >> 47

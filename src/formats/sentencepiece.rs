@@ -6,7 +6,7 @@ use prost::bytes::Bytes;
 
 use super::FormatError;
 use super::side_files::SideFiles;
-use crate::tokenizer::sentencepiece::{self, Model, Normalizer, SPACE};
+use crate::tokenizer::sentencepiece::{self, Model, Normalizer};
 use crate::tokenizer::{Pipeline, Recipe, SpecialTokens, Specials, Tokenizer};
 use crate::vocabulary::{Alphabet, Builder, Charsmap, NONE, Trie, attribute};
 
@@ -422,15 +422,10 @@ impl<'p> Pieces<'p> {
                 rendered.extend(byte_of(key));
             } else if attributes & attribute::UNKNOWN != 0 {
                 rendered.extend_from_slice(unk_surface);
-            } else if attributes & attribute::CONTROL == 0 && memchr::memmem::find(key, SPACE).is_some() {
-                let mut start = 0;
-                for at in memchr::memmem::find_iter(key, SPACE) {
-                    rendered.extend_from_slice(&key[start..at]);
-                    rendered.push(b' ');
-                    start = at + SPACE.len();
-                }
-                rendered.extend_from_slice(&key[start..]);
             } else {
+                if attributes & attribute::CONTROL == 0 {
+                    self.builder.unescape_piece(id);
+                }
                 continue;
             }
             self.builder.piece(id, &rendered);

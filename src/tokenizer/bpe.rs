@@ -224,7 +224,7 @@ impl Scratch {
             }
             let node = nodes[at as usize];
             ranks[node.next as usize] = NONE;
-            let joined = join(nodes, at).is_some();
+            let joined = join(nodes, at);
             if node.previous != NONE {
                 ranks[node.previous as usize] = known.look(nodes, word, merges, node.previous);
             }
@@ -255,7 +255,7 @@ impl Scratch {
             }
             nodes[node.next as usize].rank = NONE;
             nodes[at as usize].rank = NONE;
-            let joined = join(nodes, at).is_some();
+            let joined = join(nodes, at);
             if node.previous != NONE {
                 look(nodes, heap, node.previous);
             }
@@ -266,15 +266,15 @@ impl Scratch {
     }
 }
 
-/// Joins the node at `at` with the next one, and gives the one that is next then.
+/// Joins the node at `at` with the next one, and says whether there is one behind that.
 #[inline]
-fn join(nodes: &mut [Node], at: u32) -> Option<u32> {
+fn join(nodes: &mut [Node], at: u32) -> bool {
     let node = nodes[at as usize];
     let next = nodes[node.next as usize].next;
     nodes[at as usize].symbol = node.merged;
     nodes[at as usize].next = next;
-    nodes.get_mut(next as usize)?.previous = at;
-    Some(next)
+    let behind = nodes.get_mut(next as usize);
+    behind.map(|behind| behind.previous = at).is_some()
 }
 
 /// Where the text of the node at `at` ends.

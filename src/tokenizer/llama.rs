@@ -23,7 +23,7 @@ use super::unigram::Unigram;
 use super::wordpiece::WordPiece;
 use super::{EncodeError, Special, SpecialText, SpecialTokens};
 use crate::unicode;
-use crate::vocabulary::{NONE, Pairs, Vocabulary, attribute};
+use crate::vocabulary::{NONE, Pairs, SPACE, Vocabulary, attribute};
 
 /// All that llama.cpp derives from a file's keys, beside the vocabulary itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -839,9 +839,6 @@ fn rewrite<S: Sink>(kind: PreKind, text: Cow<'_, [u8]>, alignment: Alignment) ->
     let alignment = alignment.then(origin, text.len());
     (Cow::Owned(rewritten), alignment)
 }
-
-/// `▁`, which stands for a space in SentencePiece vocabularies.
-pub(crate) const SPACE: &[u8] = "\u{2581}".as_bytes();
 
 /// Renders ids one after the other as `llama_detokenize` renders them together: [`SpecialText::Skip`] is its `remove_special`
 /// without `unparse_special`, [`SpecialText::Render`] the reverse.

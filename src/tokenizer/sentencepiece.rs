@@ -22,7 +22,7 @@ use super::specials::Specials;
 use super::thread::Local;
 use super::{EncodeError, Special, SpecialText};
 use crate::unicode;
-use crate::vocabulary::{Charsmap, NONE, Rank, Trie, Vocabulary, attribute};
+use crate::vocabulary::{Charsmap, NONE, Rank, SPACE, Trie, Vocabulary, attribute};
 
 /// What the model says beside its pieces.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -639,8 +639,6 @@ pub(crate) fn denormalize(recipe: &Recipe, text: &mut Vec<u8>) {
     }
 }
 
-/// `▁`, which stands for a space.
-pub(crate) const SPACE: &[u8] = "\u{2581}".as_bytes();
 const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
 /// Marks the symbol of a user-defined piece, which never merges.
 const FROZEN: u32 = 1 << 31;

@@ -7,12 +7,11 @@ use std::ops::{Add, Range};
 
 use serde::{Deserialize, Serialize};
 
-use super::llama::SPACE;
 use super::memo::Memo;
 use super::sink::{Origins, Sink};
 use super::{EncodeError, Local, MOST_BYTES};
 use crate::unicode;
-use crate::vocabulary::{Charsmap, Trie, Vocabulary};
+use crate::vocabulary::{Charsmap, SPACE, Trie, Vocabulary};
 
 /// What llama.cpp's session needs beside the vocabulary's tries, scores and charsmap.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -8,11 +8,10 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Local;
-use super::llama::SPACE;
 use super::memo::Memo;
 use super::sink::{Origins, Sink};
 use crate::unicode::{self, Category};
-use crate::vocabulary::{Vocabulary, Walker};
+use crate::vocabulary::{SPACE, Vocabulary, Walker};
 
 /// Cuts `word` into pieces, always the longest that the rest begins with. Gives `false` when no piece fits, and what it passed to
 /// `each` up to there is void.

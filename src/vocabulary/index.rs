@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::bytes::fold;
 use super::table::Table;
 use super::{Keys, MAX_SYMBOLS};
 
@@ -75,11 +76,11 @@ impl Index {
         None
     }
 
-    /// Enters `symbols` under their keys, growing the table where they would fill more than three quarters of it; fails with the
-    /// first symbol whose key is another's, and that one before it.
+    /// Enters up to [`Index::BLOCK`] symbols under their keys, growing the table where they would fill more than three quarters of
+    /// it; fails with the first symbol whose key is another's, and that one before it.
     pub(crate) fn insert_all(&mut self, keys: Keys<'_>, symbols: Range<u32>) -> Result<(), (u32, u32)> {
-        debug_assert!(symbols.end <= MAX_SYMBOLS);
-        if symbols.end as usize > self.slots.len() / 4 * 3 {
+        debug_assert!(symbols.len() <= Self::BLOCK && symbols.end <= MAX_SYMBOLS);
+        while symbols.end as usize > self.slots.len() / 4 * 3 {
             let mut larger = Self::with_capacity(self.slots.len(), self.seed);
             for symbol in self.slots.iter().filter(|&&slot| slot != FREE).map(|slot| slot & ID_MASK) {
                 // Keys in the table are distinct.
@@ -87,22 +88,17 @@ impl Index {
             }
             *self = larger;
         }
-        let mut first = symbols.start;
-        while first < symbols.end {
-            // Looking at the slots of a block first lets their misses overlap.
-            let block = first..symbols.end.min(first + Self::BLOCK as u32);
-            let (mut hashes, mut seen) = ([0; Self::BLOCK], 0);
-            for (hash, symbol) in hashes.iter_mut().zip(block.clone()) {
-                *hash = self.hash(keys.at(symbol), keys.domain(symbol));
-                seen |= self.slots.get(*hash as usize & (self.slots.len() - 1)).copied().unwrap_or_default();
-            }
-            std::hint::black_box(seen);
-            for (hash, symbol) in hashes.into_iter().zip(block.clone()) {
-                self.insert(keys, symbol, hash).map_err(|other| (other, symbol))?;
-            }
-            first = block.end;
+        // Looking at the slots first lets their misses overlap.
+        let (mut hashes, mut seen) = ([0; Self::BLOCK], 0);
+        for (hash, symbol) in hashes.iter_mut().zip(symbols.clone()) {
+            *hash = self.hash(keys.at(symbol), keys.domain(symbol));
+            seen |= self.slots.get(*hash as usize & (self.slots.len() - 1)).copied().unwrap_or_default();
         }
-        Ok(())
+        std::hint::black_box(seen);
+        hashes
+            .into_iter()
+            .zip(symbols)
+            .try_for_each(|(hash, symbol)| self.insert(keys, symbol, hash).map_err(|other| (other, symbol)))
     }
 
     /// Enters `symbol` under its key, or gives the symbol that already has this key.
@@ -152,8 +148,7 @@ fn hash(key: &[u8], seed: u64) -> u64 {
     };
     let low = low ^ seed;
     let high = high ^ seed.rotate_left(23) ^ (len as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let product = u128::from(low) * u128::from(high);
-    let folded = product as u64 ^ (product >> 64) as u64;
+    let folded = fold(low, high);
     // The table takes the low bits and the tag the high ones: one more round lets every bit of a short key reach both.
     let folded = folded.wrapping_mul(0x9FB2_1C65_1E98_DF25);
     folded ^ folded >> 32

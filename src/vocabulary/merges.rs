@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{Scope, ScopedJoinHandle};
 
+use super::bytes::find_byte;
 use super::pairs::{Entry, Pairs, Place, Rank};
-use super::texts::{Query, Texts, find_byte};
+use super::texts::{Query, Texts};
 
 /// A list of merges as a file holds it: in each line two texts of tokens. Line `i` is the merge of rank `i`.
 #[derive(Clone)]

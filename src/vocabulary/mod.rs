@@ -10,6 +10,7 @@
 //! vocabulary whose text is no word of that alphabet (`<｜end▁of▁sentence｜>`) is marked [`attribute::RAW`] and keeps its
 //! text as its key: the engine can never produce it, the special-token partition can.
 
+mod bytes;
 mod charsmap;
 mod index;
 mod merges;
@@ -18,6 +19,7 @@ mod table;
 mod texts;
 mod trie;
 
+pub(crate) use bytes::{SPACE, append_unescaped, find_byte, load};
 pub(crate) use charsmap::Charsmap;
 pub use charsmap::CharsmapError;
 #[cfg(test)]
@@ -27,7 +29,7 @@ pub(crate) use merges::{Line, Lookup, MergesList};
 use pairs::Place;
 pub(crate) use pairs::{Pairs, Rank};
 pub(crate) use table::Table;
-pub(crate) use texts::{Texts, find_byte};
+pub(crate) use texts::Texts;
 pub(crate) use trie::{Trie, Walker};
 
 use std::borrow::Cow;
@@ -263,7 +265,6 @@ impl Vocabulary {
     /// symbol of this vocabulary holds that character's last byte and `▁` in a row. Then the parts merge independently of
     /// each other, short enough for the memo and for the quick merge loop.
     pub(crate) fn words(&self, text: &[u8], mut each: impl FnMut(std::ops::Range<usize>)) {
-        const SPACE: &[u8] = "\u{2581}".as_bytes();
         let mut start = 0;
         for at in memchr::memmem::find_iter(text, SPACE) {
             let Some(&before) = at.checked_sub(1).and_then(|i| text.get(i)) else { continue };
@@ -569,21 +570,9 @@ impl Builder {
 
     /// Makes `id` render to its key with each `▁` as a space; a key without one renders to itself.
     pub(crate) fn unescape_piece(&mut self, id: u32) {
-        const SPACE: &[u8] = "\u{2581}".as_bytes();
         let keys = Keys { arena: &self.arena, offsets: &self.keys, attributes: &self.attributes };
-        let mut rest = keys.at(id);
         let start = self.rendered.len();
-        let mut spaces = false;
-        while let Some(at) = find_byte(rest, 0, rest.len(), SPACE[0]) {
-            let (before, from) = rest.split_at(at);
-            self.rendered.extend_from_slice(before);
-            let after = from.strip_prefix(SPACE);
-            self.rendered.push(if after.is_some() { b' ' } else { from[0] });
-            spaces |= after.is_some();
-            rest = after.unwrap_or(&from[1..]);
-        }
-        if spaces {
-            self.rendered.extend_from_slice(rest);
+        if append_unescaped(keys.at(id), &mut self.rendered) {
             self.piece_from(id, start);
         } else {
             self.rendered.truncate(start);
@@ -674,7 +663,6 @@ fn bounded(merges: usize) -> Result<(), VocabularyError> {
 
 /// The bytes that stand before a `▁` within a key, that of another `▁` left out.
 fn bridges(arena: &[u8], keys: &[u32]) -> [u64; 4] {
-    const SPACE: &[u8] = "\u{2581}".as_bytes();
     let mut bridges = [0; 4];
     let mut symbol = 0;
     for at in memchr::memmem::find_iter(&arena[..keys.last().map_or(0, |&end| end as usize)], SPACE) {

@@ -4,6 +4,7 @@ use std::hash::BuildHasher;
 
 use bytemuck::{Pod, Zeroable};
 
+use super::bytes::{next, scale, scramble};
 use super::table::Table;
 
 /// The priority of a merge: lower goes first. A newtype, because a rank and an id are the two `u32`s one can swap.
@@ -78,8 +79,7 @@ impl Pairs {
         Self { slots: vec![Pair::FREE; place.slots].into(), multiplier: place.multiplier }
     }
 
-    /// What is wrong with a table that was not built here, if anything: its length, and with `entries` its slots, which may
-    /// name `symbols` symbols.
+    /// What is wrong with a table that was not built here, if anything: with `entries` its slots, which may name `symbols` symbols.
     pub(super) fn fault(&self, symbols: usize, entries: bool) -> Option<&'static str> {
         if !entries || self.slots.is_empty() {
             return None;
@@ -106,7 +106,7 @@ impl Pairs {
             if pair.is_of(wanted) {
                 return Some((pair.rank(), pair.merged()));
             }
-            at = if at + 1 == slots.len() { 0 } else { at + 1 };
+            at = next(at, slots.len());
         }
         None
     }
@@ -136,7 +136,7 @@ impl Pairs {
                 }
                 return;
             }
-            at = if at + 1 == slots.len() { 0 } else { at + 1 };
+            at = next(at, slots.len());
         }
     }
 
@@ -209,17 +209,4 @@ impl Place {
     fn of(self, left: u32, right: u32) -> usize {
         scale(scramble(u64::from(left) << 32 | u64::from(right), self.multiplier), self.slots)
     }
-}
-
-/// A hash of 32 bits, scaled to a table of `len` slots.
-#[inline]
-pub(super) fn scale(hash: u32, len: usize) -> usize {
-    ((u64::from(hash) * len as u64) >> 32) as usize
-}
-
-/// The folded product with a number that nobody knows, so that no file can be crafted to make its texts or merges collide.
-#[inline]
-pub(super) fn scramble(key: u64, multiplier: u64) -> u32 {
-    let product = u128::from(key ^ multiplier.rotate_left(32)) * u128::from(multiplier);
-    (product as u64 ^ (product >> 64) as u64) as u32
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::pairs::{scale, scramble};
+use super::bytes::{fold, load, next, scale, scramble};
 use super::{MAX_SYMBOLS, NONE, Span};
 
 /// The texts of tokens where they lie in a file.
@@ -13,7 +13,7 @@ use super::{MAX_SYMBOLS, NONE, Span};
 /// A merges list names every token several times over, so that looking them up is most of the work of reading it. Nine of ten
 /// texts in it have up to eight bytes: those are numbers, padded with zeros, found and known to be right with one look at one
 /// slot. Hence no text here may hold a NUL.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Texts<'f> {
     /// Some part of the file that holds the texts.
     data: &'f [u8],
@@ -215,55 +215,6 @@ fn equal(text: &[u8], other: &[u8]) -> bool {
     text == other
 }
 
-#[inline]
-fn next(at: usize, len: usize) -> usize {
-    if at + 1 == len { 0 } else { at + 1 }
-}
-
-/// The folded product of two numbers.
-#[inline]
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    product as u64 ^ (product >> 64) as u64
-}
-
-/// The eight bytes from `at` on, the first one lowest; zeros behind the end.
-#[inline]
-fn load(data: &[u8], at: usize) -> u64 {
-    let rest = data.get(at..).unwrap_or_default();
-    if let Some(&bytes) = rest.first_chunk() {
-        return u64::from_le_bytes(bytes);
-    }
-    // Of fewer bytes by parts that overlap.
-    let len = rest.len();
-    match (rest.first_chunk(), rest.last_chunk()) {
-        (Some(&first), Some(&last)) => {
-            let (first, last) = (u32::from_le_bytes(first), u32::from_le_bytes(last));
-            u64::from(first) | u64::from(last) << (8 * (len - 4))
-        }
-        _ if len == 0 => 0,
-        _ => [0, len / 2, len - 1].iter().fold(0, |word, &at| word | u64::from(rest[at]) << (8 * at)),
-    }
-}
-
-/// Where the first `byte` of `data[start..end]` is.
-#[inline]
-pub(crate) fn find_byte(data: &[u8], start: usize, end: usize, byte: u8) -> Option<usize> {
-    const ONES: u64 = u64::MAX / 255;
-    let mut at = start;
-    while at < end {
-        // Bytes that are zero after this were `byte`; the lowest mark is never a false one.
-        let zeros = load(data, at) ^ (ONES * u64::from(byte));
-        let marks = zeros.wrapping_sub(ONES) & !zeros & (ONES << 7);
-        if marks != 0 {
-            let found = at + marks.trailing_zeros() as usize / 8;
-            return (found < end).then_some(found);
-        }
-        at += 8;
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,24 +268,6 @@ mod tests {
             let spans = (0..500_000).map(|i| i * text.len()..(i + 1) * text.len());
             let map = Texts::new(&data, spans.collect::<Vec<_>>().into_iter());
             assert_eq!(find(&map, text), Some(0));
-        }
-    }
-
-    #[test]
-    fn the_first_of_a_byte_is_found() {
-        for len in 0..30 {
-            for at in 0..len {
-                let mut line = vec![b'!'; len];
-                line[at] = b' ';
-                line[len - 1] = b' ';
-                for end in 0..=len {
-                    for start in 0..=end {
-                        let slow =
-                            line[start..end].iter().position(|&byte| byte == b' ').map(|at| start + at);
-                        assert_eq!(find_byte(&line, start, end, b' '), slow, "{line:?}[{start}..{end}]");
-                    }
-                }
-            }
         }
     }
 

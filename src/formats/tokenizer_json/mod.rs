@@ -219,16 +219,17 @@ impl Description<'_> {
                 return Err(foreign(format!("model ({kind}) behind this pre-tokenizer")).into());
             }
         };
+        let len = self.ids(entries.len(), entries.iter().map(|(_, id)| id).max())?;
         let merges = if self.model.kind.as_deref() == Some("BPE") {
             self.plain_bpe()?;
-            let (merges, len) = (self.merges()?, self.len(entries)?);
+            let merges = self.merges()?;
             // Looked up while the tokens are read.
             let texts = move || entries.texts(len);
             Some(Lookup::begin(scope, MergesList { data: merges.arena(), lines: merges.lines(), texts }))
         } else {
             None
         };
-        let mut vocabulary = self.vocabulary(entries, alphabet)?;
+        let mut vocabulary = self.vocabulary(entries, len, alphabet)?;
         let own = vocabulary.len();
         let added = self.added_tokens(&mut vocabulary, &normalizers, &charsmap)?;
         if rendering.renderer.first != First::Piece && !added.rewritten.is_empty() {
@@ -286,9 +287,8 @@ impl Description<'_> {
         FormatError::Vocabulary { file: self.file.to_owned(), source }
     }
 
-    /// The model's own tokens, by id.
-    fn vocabulary(&self, entries: &Entries, alphabet: Alphabet) -> Result<Builder, Refusal> {
-        let len = self.len(entries)?;
+    /// The model's own tokens, by id: those below `len`.
+    fn vocabulary(&self, entries: &Entries, len: usize, alphabet: Alphabet) -> Result<Builder, Refusal> {
         let mut order = vec![NONE; len];
         for i in 0..entries.len() {
             let (_, id) = entries.get(i);
@@ -313,11 +313,6 @@ impl Description<'_> {
             }
         }
         Ok(builder)
-    }
-
-    /// How many ids the model's own tokens take.
-    fn len(&self, entries: &Entries) -> Result<usize, FormatError> {
-        self.ids(entries.len(), entries.iter().map(|(_, id)| id).max())
     }
 
     /// How many ids there are, holes included, if that is in proportion to the tokens.

@@ -140,8 +140,8 @@ pub(crate) fn clean(text: &str) -> String {
         (" 're", "'re"),
     ];
     // Nearly all tokens of a vocabulary are none of these, which one look tells.
-    let begins = |pair: &[u8]| matches!(pair, [b' ', b'.' | b'?' | b'!' | b',' | b'\'' | b'n' | b'd']);
-    if !text.as_bytes().windows(2).any(begins) {
+    let begins = |pair: &[u8]| RULES.iter().any(|(from, _)| from.as_bytes().starts_with(pair));
+    if !text.as_bytes().windows(2).any(|pair| pair[0] == b' ' && begins(pair)) {
         return text.to_owned();
     }
     RULES.iter().fold(

@@ -27,7 +27,7 @@ use super::specials::Specials;
 use super::thread::Local;
 use super::{EncodeError, Special};
 use crate::unicode;
-use crate::vocabulary::{NONE, Pairs, Vocabulary, attribute};
+use crate::vocabulary::{NONE, Pairs, SPACE, Vocabulary, attribute};
 use normalizer::normalize;
 
 /// A description, resolved to ids.
@@ -686,6 +686,3 @@ fn is_normalized(vocabulary: &Vocabulary, id: u32) -> bool {
 
 /// So many bytes of a word a thread keeps room for.
 const MOST_KEPT: usize = 1 << 16;
-
-/// `▁`, which stands for a space in SentencePiece vocabularies.
-const SPACE: &[u8] = "\u{2581}".as_bytes();

@@ -125,25 +125,22 @@ impl Bert {
         }
         // No character of ASCII takes part in what normalisation does to its neighbours, so runs of it go by on their own.
         let mut out = String::with_capacity(text.len() + text.len() / 4);
-        let mut rest = text;
-        while !rest.is_empty() {
-            let ascii = rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len());
-            for c in rest[..ascii].chars().filter_map(|c| self.clean(c)) {
+        let lowered = |c: char, out: &mut String| {
+            if self.lowercase { out.extend(c.to_lowercase()) } else { out.push(c) }
+        };
+        let mut done = 0;
+        for run in runs(text).chain(std::iter::once(text.len()..text.len())) {
+            for c in text[done..run.start].chars().filter_map(|c| self.clean(c)) {
                 out.push(if self.lowercase { c.to_ascii_lowercase() } else { c });
             }
-            rest = &rest[ascii..];
-            let other = rest.bytes().position(|byte| byte.is_ascii()).unwrap_or(rest.len());
-            let spaced = rest[..other].chars().filter_map(|c| self.clean(c)).flat_map(|c| self.space(c));
-            let lowered = |c: char, out: &mut String| {
-                if self.lowercase { out.extend(c.to_lowercase()) } else { out.push(c) }
-            };
+            done = run.end;
+            let spaced = text[run].chars().filter_map(|c| self.clean(c)).flat_map(|c| self.space(c));
             if self.strip_accents {
                 let decomposed = spaced.nfd().map(|(c, _)| c).filter(|c| !c.is_mark_nonspacing());
                 decomposed.for_each(|c| lowered(c, &mut out));
             } else {
                 spaced.for_each(|c| lowered(c, &mut out));
             }
-            rest = &rest[other..];
         }
         out
     }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::unicode::{decode, encode, is_whitespace, lower};
+use crate::vocabulary::SPACE;
 
-const LOWER_ONE_EIGHTH_BLOCK: &[u8] = "\u{2581}".as_bytes();
 const ZERO_WIDTH_NON_JOINER: &[u8] = "\u{200C}".as_bytes();
 
 /// `nemotron-3.5-embed`, before the split: U+200C goes where it follows `[` or `<`, once each.
@@ -56,10 +56,10 @@ pub(crate) fn mmbert(piece: &[u8], each: &mut impl FnMut(Range<usize>, bool)) {
     if piece.iter().all(|&byte| byte == b'\n') {
         return each(0..piece.len(), false);
     }
-    let marked = piece.starts_with(LOWER_ONE_EIGHTH_BLOCK);
-    let skip = if marked { LOWER_ONE_EIGHTH_BLOCK.len() } else { 0 };
+    let marked = piece.starts_with(SPACE);
+    let skip = if marked { SPACE.len() } else { 0 };
     let mut from = 0;
-    for at in memchr::memmem::find_iter(&piece[skip..], LOWER_ONE_EIGHTH_BLOCK) {
+    for at in memchr::memmem::find_iter(&piece[skip..], SPACE) {
         let at = skip + at;
         if at > from {
             each(from..at, from == 0 && !marked);
