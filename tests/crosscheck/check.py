@@ -299,7 +299,7 @@ def disks_may_be_bad(resolve):
     order = f"http://127.0.0.1:9|{disk}|org/model|main|{FILES[0]}|1"
     code, report, text = lines(start("child", with_mounts(read_only, "--net"), ANYTOK_TEST_HUB_CHILD=order))
     check("without a network a download fails at once, and says so", code != 0 and "127.0.0.1" in text, text)
-    for kind, script in [("full", full), ("read-only", read_only), ("missing", missing)]:
+    for kind, script in [("sound", "true"), ("full", full), ("read-only", read_only), ("missing", missing)]:
         for _ in range(2):
             done = subprocess.run(
                 [*with_mounts(script, "--net"), resolve, "testdata/models/llama-bpe.gguf", "Hello, world!"],
