@@ -1,7 +1,7 @@
 //! Finds the tokenizer of a model and tells how; with a text, prints its ids and pieces.
 //!
 //! ```text
-//! resolve [--offline] [--strict] [--repo OWNER/NAME] [--revision REVISION] MODEL [TEXT]
+//! resolve [--offline] [--strict] [--side-files] [--repo OWNER/NAME] [--revision REVISION] MODEL [TEXT]
 //! ```
 
 use std::error::Error;
@@ -12,8 +12,7 @@ use std::process::ExitCode;
 use anytok::{Progress, Resolver, Special};
 use indicatif::{ProgressBar, ProgressStyle};
 
-const USAGE: &str =
-    "usage: resolve [--offline] [--strict] [--repo OWNER/NAME] [--revision REVISION] MODEL [TEXT]";
+const USAGE: &str = "usage: resolve [--offline] [--strict] [--side-files] [--repo OWNER/NAME] [--revision REVISION] MODEL [TEXT]";
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
@@ -44,8 +43,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let Arguments { model, text, offline, strict, repo, revision } = arguments;
-    let mut resolver = Resolver::builder().strict(strict).observer(progress_bar()?);
+    let Arguments { model, text, offline, strict, side_files, repo, revision } = arguments;
+    let mut resolver = Resolver::builder().strict(strict).side_files(side_files).observer(progress_bar()?);
     if offline {
         resolver = resolver.offline(true);
     }
@@ -99,6 +98,7 @@ struct Arguments {
     text: Option<String>,
     offline: bool,
     strict: bool,
+    side_files: bool,
     repo: Option<String>,
     revision: Option<String>,
 }
@@ -109,7 +109,7 @@ impl Arguments {
         use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 
         let (mut model, mut text, mut repo, mut revision) = (None, None, None, None);
-        let (mut offline, mut strict) = (false, false);
+        let (mut offline, mut strict, mut side_files) = (false, false, false);
         let mut parser = lexopt::Parser::from_env();
         while let Some(argument) = parser.next()? {
             match argument {
@@ -117,6 +117,7 @@ impl Arguments {
                 Value(value) if text.is_none() => text = Some(value.string()?),
                 Long("offline") => offline = true,
                 Long("strict") => strict = true,
+                Long("side-files") => side_files = true,
                 Long("repo") => repo = Some(parser.value()?.string()?),
                 Long("revision") => revision = Some(parser.value()?.string()?),
                 Long("help") | Short('h') => return Ok(None),
@@ -124,6 +125,6 @@ impl Arguments {
             }
         }
         let model = model.ok_or("expected the path of a model")?;
-        Ok(Some(Self { model, text, offline, strict, repo, revision }))
+        Ok(Some(Self { model, text, offline, strict, side_files, repo, revision }))
     }
 }

@@ -42,6 +42,7 @@ pub(crate) struct Options {
     pub(crate) chain: Vec<Strategy>,
     pub(crate) repository: Option<RepoId>,
     pub(crate) revision: Option<String>,
+    pub(crate) side_files: bool,
     pub(crate) hub: Settings,
     #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "there is nothing to observe"))]
     pub(crate) observer: Option<Arc<dyn Observer>>,
@@ -53,7 +54,8 @@ impl Options {
         let chain: Vec<&str> = self.chain.iter().map(|strategy| strategy.name()).collect();
         let Settings { endpoint, cache_dir, other_caches, offline, token, .. } = &self.hub;
         let caches = (cache_dir, other_caches);
-        let parts = (chain, &self.repository, &self.revision, endpoint, caches, offline, token.is_some());
+        let asked = (&self.repository, &self.revision, self.side_files);
+        let parts = (chain, asked, endpoint, caches, offline, token.is_some());
         // A cache directory that is not Unicode cannot be written as JSON; its bytes tell it apart as well.
         serde_json::to_vec(&parts).unwrap_or_else(|_| format!("{parts:?}").into_bytes())
     }
@@ -244,6 +246,7 @@ pub struct ResolverBuilder {
     strict: bool,
     repository: Option<RepoId>,
     revision: Option<String>,
+    side_files: bool,
     hub: Settings,
     observer: Option<Arc<dyn Observer>>,
     store: Option<StoreOptions>,
@@ -262,6 +265,7 @@ impl ResolverBuilder {
             strict: false,
             repository: None,
             revision: None,
+            side_files: false,
             hub: Settings::from_environment(environment),
             observer: None,
             store: Some(StoreOptions { directory: environment.path(&["ANYTOK_CACHE_DIR"]), limit: 1 << 30 }),
@@ -296,6 +300,15 @@ impl ResolverBuilder {
     /// the commit that the evidence gives, else `main`.
     pub fn revision(mut self, revision: impl Into<String>) -> Self {
         self.revision = Some(revision.into());
+        self
+    }
+
+    /// Whether to ask the Hub for all the files that add to a `tokenizer.json`: roles, what ends a generation, chat templates.
+    /// They change no id. Default: `false`, which asks for as many as three requests allow; that is none on huggingface.co, where
+    /// every file takes two, and the resolution's notes say so. With `true`, a first resolution takes up to a dozen requests.
+    /// What the cache holds is used in any case.
+    pub fn side_files(mut self, side_files: bool) -> Self {
+        self.side_files = side_files;
         self
     }
 
@@ -379,7 +392,7 @@ impl ResolverBuilder {
     /// The resolver.
     #[must_use]
     pub fn build(self) -> Resolver {
-        let Self { chain: wanted, strict, repository, revision, hub, observer, store } = self;
+        let Self { chain: wanted, strict, repository, revision, side_files, hub, observer, store } = self;
         let store =
             store.map_or_else(Store::none, |StoreOptions { directory, limit }| Store::open(directory, limit));
         let mut chain = Vec::with_capacity(wanted.len());
@@ -390,7 +403,7 @@ impl ResolverBuilder {
             }
         }
         Resolver {
-            options: Arc::new(Options { chain, repository, revision, hub, observer }),
+            options: Arc::new(Options { chain, repository, revision, side_files, hub, observer }),
             store,
             memory: Arc::new(Memory::new()),
         }

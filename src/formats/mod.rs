@@ -47,6 +47,12 @@ pub(crate) const SIDE_FILES: &[&str] = &[
     "chat_template.json",
 ];
 
+/// Whether the ids of a vocabulary file are all in it; side files then add roles and templates only.
+#[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "only requests are saved by it"))]
+pub(crate) fn is_complete(name: &str) -> bool {
+    matches!(name, "tokenizer.json" | "tekken.json")
+}
+
 /// Loads the vocabulary file `name` of `files`, with what lies beside it. Its kind is decided by content first.
 pub(crate) fn load_named(files: &Files, name: &str) -> Result<Tokenizer, FormatError> {
     let bytes = files

@@ -244,6 +244,17 @@ pub enum Error {
         limit: u64,
     },
 
+    /// The file only adds to a tokenizer that works without it, and is not in the cache.
+    #[error(
+        "{file} takes more requests than a file may that only adds to the tokenizer: \
+         `ResolverBuilder::side_files(true)` asks for it all the same"
+    )]
+    #[non_exhaustive]
+    RequestLimit {
+        /// The file's path in the repository.
+        file: String,
+    },
+
     /// Offline, and the file is not in the cache.
     #[error("{repository}/{file} is not cached, and the network is off")]
     #[non_exhaustive]
@@ -325,6 +336,7 @@ impl Error {
                 | Self::Hash { .. }
                 | Self::Length { .. }
                 | Self::TooLarge { .. }
+                | Self::RequestLimit { .. }
                 | Self::Offline { .. }
                 | Self::CorruptCache { .. }
                 | Self::Unreadable { .. }

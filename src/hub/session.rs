@@ -34,8 +34,12 @@ pub(crate) struct Session<'a> {
     /// Whether the repository has answered with a file, so that a later "no such repository" must mean the file.
     answered: bool,
     requests: u32,
+    /// No request is sent once so many were.
+    most_requests: u32,
     /// Further attempts after a failure that may pass.
     retries: u32,
+    /// Whether the Hub has redirected to itself, as it then does for every file.
+    redirects_to_itself: bool,
 }
 
 /// A file of a repository, verified.
@@ -61,6 +65,8 @@ pub(crate) enum How {
     Downloaded,
     /// The server confirmed what the cache had.
     Revalidated,
+    /// The cache had the content, and did not know it as this file of this commit.
+    Relinked,
     /// Without a request.
     Cached,
 }
@@ -123,7 +129,9 @@ impl<'a> Session<'a> {
             token_refused: false,
             answered: false,
             requests: 0,
+            most_requests: u32::MAX,
             retries: settings.retry.limit,
+            redirects_to_itself: false,
         })
     }
 
@@ -136,6 +144,11 @@ impl<'a> Session<'a> {
     /// Requests of the whole session so far, redirects included.
     pub(crate) fn requests(&self) -> u32 {
         self.requests
+    }
+
+    /// The fewest requests that a file costs which the cache does not have.
+    pub(crate) fn requests_per_file(&self) -> u32 {
+        if self.redirects_to_itself { 2 } else { 1 }
     }
 
     /// `file`, from the cache if the Hub confirms it or the commit is known, else from the Hub.
@@ -157,27 +170,18 @@ impl<'a> Session<'a> {
         Ok(Fetched { requests, ..fetched })
     }
 
-    /// As [`fetch`](Self::fetch), but a failure is not waited out: for files that are not worth it.
-    pub(crate) fn fetch_without_retries(&mut self, file: &str) -> Result<Fetched, Error> {
-        let retries = std::mem::take(&mut self.retries);
-        let fetched = self.fetch(file);
-        self.retries = retries;
-        fetched
-    }
-
-    /// `file` at the session's commit, if the cache has it. Makes no request; what is not known is `None`.
+    /// As [`fetch`](Self::fetch), but with at most so many requests, and a failure is not waited out: for files that are not
+    /// worth it.
     ///
     /// # Errors
-    /// For a cached file that is damaged or cannot be read.
-    pub(crate) fn fetch_cached(&mut self, file: &str) -> Result<Option<Fetched>, Error> {
-        cache::check_file(file)?;
-        match self.look_up(file) {
-            Some(Lookup::Found(cached)) => {
-                let content = self.read(&cached)?;
-                Ok(Some(fetched(content, cached, How::Cached)))
-            }
-            _ => Ok(None),
-        }
+    /// Also [`Error::RequestLimit`], for a file that takes more.
+    pub(crate) fn fetch_within(&mut self, most_requests: u32, file: &str) -> Result<Fetched, Error> {
+        let retries = std::mem::take(&mut self.retries);
+        self.most_requests = self.requests.saturating_add(most_requests);
+        let fetched = self.fetch(file);
+        self.most_requests = u32::MAX;
+        self.retries = retries;
+        fetched
     }
 
     fn fetch_uncounted(&mut self, file: &str) -> Result<Fetched, Error> {
@@ -249,7 +253,9 @@ impl<'a> Session<'a> {
         }
         self.answered = true;
         let mut cached = cached;
+        let mut how = How::Revalidated;
         if commit != cached.commit {
+            how = How::Relinked;
             let digest = cached.digest.clone().or(announced).unwrap_or_else(|| Digest::sha256(&content));
             let in_blob = cached.digest.is_some() && self.has_blob(&digest);
             let source = if in_blob { Content::InBlob } else { Content::New(&content) };
@@ -259,7 +265,7 @@ impl<'a> Session<'a> {
             cached.commit = commit;
         }
         self.set_reference();
-        Ok(Some(fetched(content, cached, How::Revalidated)))
+        Ok(Some(fetched(content, cached, how)))
     }
 
     fn download(&mut self, file: &str) -> Result<Fetched, Error> {
@@ -320,7 +326,7 @@ impl<'a> Session<'a> {
                     let path = self.publish(&commit, file, digest, &Content::InBlob);
                     let etag = Some(digest.to_string());
                     self.finish();
-                    return Ok(Fetched { content, path, commit, etag, how: How::Revalidated, requests: 0 });
+                    return Ok(Fetched { content, path, commit, etag, how: How::Relinked, requests: 0 });
                 }
                 // No such blob after all, or a damaged one: now for the content.
                 trust_blobs = false;
@@ -451,6 +457,9 @@ impl<'a> Session<'a> {
         let mut metadata = Metadata::default();
         let mut on_hub = true;
         for _ in 0..=MAX_REDIRECTS {
+            if self.requests >= self.most_requests {
+                return Err(never(Error::RequestLimit { file: file.to_owned() }));
+            }
             let mut answer = self.send(method, &url, on_hub)?;
             if on_hub {
                 metadata.absorb(&answer);
@@ -480,6 +489,7 @@ impl<'a> Session<'a> {
                         }
                         on_hub = false;
                     }
+                    self.redirects_to_itself |= on_hub;
                     let enough = match method {
                         Method::Head => !on_hub || metadata.is_complete(),
                         Method::Get => {

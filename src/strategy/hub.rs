@@ -1,8 +1,11 @@
 //! A repository on the Hub, by the network.
 //!
-//! Where the Hub hands its files out by redirects, as huggingface.co does, a cold cache costs two requests for `tokenizer.json` and
-//! two for `tokenizer_config.json`; a mirror that hands them out directly is also asked for `generation_config.json`. A warm
-//! cache costs one request, which asks whether `tokenizer.json` is still the same; a pinned commit costs none.
+//! A cold cache costs at most three requests for a `tokenizer.json`: the file itself, which takes two where the Hub redirects to
+//! it, and what the third is enough for of the files that add roles and chat templates. huggingface.co redirects to all of its
+//! files, so that these come from there only if the caller asks for them. A warm cache costs one request, which asks whether
+//! `tokenizer.json` is still the same; a pinned commit costs none.
+//!
+//! A vocabulary whose ids depend on `tokenizer_config.json`, such as `tokenizer.model`, costs what it takes.
 #![cfg_attr(not(feature = "hub"), allow(dead_code))]
 
 use super::Search;
@@ -28,7 +31,7 @@ mod online {
     use super::super::repository::{Part, Shelf, failure, read};
     use crate::error::{Failure, chain};
     use crate::evidence::{NameSource, Repository, RepositoryKind};
-    use crate::formats::Content;
+    use crate::formats::{Content, is_complete};
     use crate::hub::{Error, Fetched, How, Session};
     use crate::mmap::Bytes;
     use crate::resolution::Outcome;
@@ -89,8 +92,12 @@ mod online {
         /// The repository that a GGUF lies in is mostly a quantizer's and has no tokenizer files: one question is enough to
         /// know, and leaves the rest for the repository that the model was made from.
         is_quantizer: bool,
-        /// Whether the vocabulary file was transferred, so that the caches know nothing of what goes with it.
+        /// Whether all side files are worth their requests.
+        side_files: bool,
+        /// Whether the caches knew nothing of the vocabulary's commit, and so of what goes with it.
         is_new: bool,
+        /// Whether the vocabulary gives the right ids without any other file.
+        is_complete: bool,
         /// Why not every file was asked for.
         left_out: Option<String>,
     }
@@ -105,13 +112,23 @@ mod online {
             let is_quantizer = repository.kind == RepositoryKind::Same
                 && repository.source != NameSource::Caller
                 && search.evidence.gguf().is_some();
-            Ok(Self { repository, session, spent, is_quantizer, is_new: false, left_out: None })
+            Ok(Self {
+                repository,
+                session,
+                spent,
+                is_quantizer,
+                side_files: options.side_files,
+                is_new: false,
+                is_complete: false,
+                left_out: None,
+            })
         }
 
         fn requests(&self) -> u32 {
             self.spent + self.session.requests()
         }
 
+        /// Whether a file that holds the vocabulary, or half of it, is asked for.
         fn may_ask(&mut self, file: &str, part: Part) -> bool {
             let id = &self.repository.id;
             if self.requests() >= MOST_REQUESTS {
@@ -119,33 +136,53 @@ mod online {
                     Some(format!("{MOST_REQUESTS} requests were made before {id} was searched to its end"));
                 return false;
             }
-            match part {
-                Part::Vocabulary if self.is_quantizer && file != "tokenizer.json" => {
-                    self.left_out = Some(format!("{id}, where the GGUF is from, has no tokenizer.json"));
-                    false
-                }
-                Part::Vocabulary | Part::OtherHalf => true,
-                // Its absence is remembered, so that it is asked for once.
-                Part::Side if file == "tokenizer_config.json" => true,
-                Part::Side => self.is_new && self.requests() < MOST_BEFORE_EXTRAS,
+            if self.is_quantizer && part == Part::Vocabulary && file != "tokenizer.json" {
+                self.left_out = Some(format!("{id}, where the GGUF is from, has no tokenizer.json"));
+                return false;
+            }
+            true
+        }
+
+        /// How many requests a side file may take.
+        fn worth(&self, file: &str) -> u32 {
+            let limit = match file {
+                _ if self.side_files => MOST_REQUESTS,
+                CONFIG if !self.is_complete => return u32::MAX,
+                _ if self.is_new => MOST_COLD,
+                _ => 0,
+            };
+            let left = limit.saturating_sub(self.requests());
+            // What cannot be had with one request is not asked for with one.
+            if left < self.session.requests_per_file() { 0 } else { left }
+        }
+
+        fn vocabulary(&mut self, file: &str, part: Part) -> Result<Option<Fetched>, Error> {
+            if !self.may_ask(file, part) {
+                return Ok(None);
+            }
+            let fetched = self.session.fetch(file)?;
+            self.is_new |= matches!(fetched.how, How::Downloaded | How::Relinked);
+            self.is_complete = is_complete(file);
+            Ok(Some(fetched))
+        }
+
+        fn side_file(&mut self, file: &str) -> Result<Option<Fetched>, Error> {
+            match self.session.fetch_within(self.worth(file), file) {
+                // Of the other files, most repositories have none.
+                Err(Error::RequestLimit { .. }) if file != CONFIG => Ok(None),
+                fetched => fetched.map(Some),
             }
         }
     }
 
     impl Shelf for Online<'_> {
         fn get(&mut self, file: &str, part: Part) -> Result<Option<(Content, String)>, Error> {
-            let fetched = match (self.may_ask(file, part), part) {
-                (true, Part::Side) => self.session.fetch_without_retries(file).map(Some),
-                (true, _) => self.session.fetch(file).map(Some),
-                (false, Part::Side) => self.session.fetch_cached(file),
-                (false, _) => Ok(None),
+            let fetched = match part {
+                Part::Vocabulary | Part::OtherHalf => self.vocabulary(file, part),
+                Part::Side => self.side_file(file),
             };
             match fetched {
-                Ok(Some(fetched)) => {
-                    self.is_new |= part == Part::Vocabulary && fetched.how == How::Downloaded;
-                    Ok(Some(content_of(fetched)))
-                }
-                Ok(None) => Ok(None),
+                Ok(fetched) => Ok(fetched.map(content_of)),
                 Err(error) if error.is_absent() && error.is_about_one_file() => Ok(None),
                 Err(error) => Err(error),
             }
@@ -165,6 +202,9 @@ mod online {
     /// for once so many were made; one that is being fetched may still be redirected or repeated.
     const MOST_REQUESTS: u32 = 12;
 
-    /// Files that only add to a tokenizer, the first of them apart, are asked for while fewer requests than this were made.
-    const MOST_BEFORE_EXTRAS: u32 = 3;
+    /// Of a cold `tokenizer.json` with what goes with it.
+    const MOST_COLD: u32 = 3;
+
+    /// The side file that says most.
+    const CONFIG: &str = "tokenizer_config.json";
 }

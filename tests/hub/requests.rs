@@ -1,9 +1,10 @@
 //! How much is asked, of whom, and with what.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use anytok::{Progress, Source, Strategy};
+use anytok::{Progress, Resolution, Source, Special, Strategy};
 
 use crate::fake_hub::{Delivery, Fault, Server, TOKEN};
 use crate::models::{self, CONFIG};
@@ -59,18 +60,136 @@ fn a_cold_cache_costs_three_requests_a_warm_one_one_and_a_commit_none() {
     assert_eq!(world.requests(), [""; 0]);
 }
 
-#[test]
-fn where_every_file_is_redirected_a_cold_cache_costs_two_requests_a_file() {
-    let world = World::empty();
+/// As the Hub does it: large files from another server, small ones from another path.
+fn redirected(world: &World, vocabulary: Delivery) -> PathBuf {
     let json = models::tokenizer_json();
-    let files =
-        [("tokenizer.json", &json[..], Delivery::Cdn), ("tokenizer_config.json", CONFIG, Delivery::Relative)];
+    let files = [
+        ("tokenizer.json", &json[..], vocabulary),
+        ("tokenizer_config.json", CONFIG, Delivery::Relative),
+        ("chat_template.jinja", b"{{ later }}", Delivery::Relative),
+    ];
     world.hub.commit(REPOSITORY, "main", &files);
-    let model = world.model();
-    assert_found(&world.resolve(&model), &FROM_HUB);
-    assert_eq!(world.requests().len(), 4);
-    assert_found(&world.resolve(&model), &FROM_HUB);
-    assert_eq!(world.requests(), ["HEAD /org/model/resolve/main/tokenizer.json"]);
+    world.model()
+}
+
+/// Holds that the notes say what is missing and how to have it.
+#[track_caller]
+fn assert_without_config(found: &Resolution) {
+    assert_found(found, &FROM_HUB);
+    assert_eq!(found.tokenizer().chat_template(None), None);
+    let missing = |note: &String| note.starts_with("tokenizer_config.json is left out");
+    assert!(found.notes().iter().any(|note| missing(note) && note.contains("side_files")), "{found}");
+}
+
+#[test]
+fn where_every_file_is_redirected_a_cold_cache_costs_three_requests_at_most() {
+    for (vocabulary, expected) in [
+        // That the small file is redirected, too, shows when it is asked for.
+        (
+            Delivery::Cdn,
+            &[
+                "GET /org/model/resolve/main/tokenizer.json",
+                "GET cdn:",
+                "GET /org/model/resolve/*/tokenizer_config.json",
+            ][..],
+        ),
+        (
+            Delivery::Relative,
+            &[
+                "GET /org/model/resolve/main/tokenizer.json",
+                "GET /api/resolve-cache/models/org/model/*/tokenizer.json",
+            ],
+        ),
+    ] {
+        let world = World::empty();
+        let model = redirected(&world, vocabulary);
+        assert_without_config(&world.resolve(&model));
+        assert_eq!(world.requests(), expected);
+        for _ in 0..2 {
+            assert_without_config(&world.resolve(&model));
+            assert_eq!(world.requests(), ["HEAD /org/model/resolve/main/tokenizer.json"]);
+        }
+        assert_found(&world.resolve_offline(&model), &FROM_CACHE);
+        assert_eq!(world.requests(), [""; 0]);
+    }
+}
+
+#[test]
+fn all_side_files_are_asked_for_once_if_the_caller_wants_them() {
+    let world = World::empty();
+    let model = redirected(&world, Delivery::Cdn);
+    let store = world.directory.path().join("store");
+    let resolve =
+        |wanted| world.builder().side_files(wanted).store_dir(&store).build().resolve(&model).unwrap();
+    assert_without_config(&resolve(false));
+    world.requests();
+
+    // The answer without them is not the answer to this.
+    let found = resolve(true);
+    assert_found(&found, &FROM_HUB);
+    assert!(!found.notes().iter().any(|note| note.contains("left out")), "{found}");
+    assert_eq!(found.tokenizer().special_tokens().eos, Some(260));
+    assert_eq!(found.tokenizer().chat_template(None), Some("{{ later }}"));
+    let asked = world.requests();
+    assert_eq!(asked[0], "HEAD /org/model/resolve/main/tokenizer.json");
+    assert!(asked.len() <= 12, "{asked:#?}");
+
+    // From here on they are there for everyone, without another request, and what is absent is known to be.
+    for wanted in [false, true] {
+        let found = world.builder().side_files(wanted).build().resolve(&model).unwrap();
+        assert_eq!(found.tokenizer().chat_template(None), Some("{{ later }}"));
+        assert_eq!(world.requests(), ["HEAD /org/model/resolve/main/tokenizer.json"]);
+    }
+}
+
+#[test]
+fn a_new_commit_keeps_what_it_did_not_change() {
+    for (vocabulary, small) in [(Delivery::Cdn, Delivery::Direct), (Delivery::Relative, Delivery::Relative)] {
+        let world = World::empty();
+        let json = models::tokenizer_json();
+        let files = |readme| {
+            [
+                ("README.md", readme, small),
+                ("tokenizer.json", &json[..], vocabulary),
+                ("tokenizer_config.json", CONFIG, small),
+            ]
+        };
+        let model = world.model();
+        world.hub.commit(REPOSITORY, "main", &files(b"one"));
+        world.builder().side_files(true).build().resolve(&model).unwrap();
+        world.requests();
+        world.hub.commit(REPOSITORY, "main", &files(b"two"));
+        let found = world.resolve(&model);
+        assert_found(&found, &FROM_HUB);
+        assert_eq!(found.tokenizer().chat_template(None), Some("{{ messages }}"));
+        let asked = world.requests();
+        assert!(asked.len() <= 3, "{asked:#?}");
+        world.resolve(&model);
+        assert_eq!(world.requests(), ["HEAD /org/model/resolve/main/tokenizer.json"]);
+    }
+}
+
+#[test]
+fn ids_that_depend_on_the_config_have_it_whatever_it_costs() {
+    let world = World::empty();
+    let files = [
+        ("vocab.txt", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhello\n".as_slice(), Delivery::Cdn),
+        (
+            "tokenizer_config.json",
+            br#"{"tokenizer_class":"BertTokenizer","do_lower_case":false}"#,
+            Delivery::Relative,
+        ),
+    ];
+    world.hub.commit(REPOSITORY, "main", &files);
+    let gguf = anytok::gguf::GgufBuilder::new()
+        .string("general.architecture", "bert")
+        .u32("bert.vocab_size", 6)
+        .string("general.source.huggingface.repository", REPOSITORY);
+    let found = world.resolve(world.write("models/model.gguf", gguf.finish()));
+    assert_eq!(found.strategy(), Strategy::Hub, "{found}");
+    let ids = |text| found.tokenizer().encode(text, Special::Ignore).unwrap();
+    assert_eq!((ids("hello"), ids("Hello")), (vec![5], vec![1]), "lower-casing is off");
+    assert!(found.tokenizer().special_tokens().unk.is_some());
 }
 
 #[test]
@@ -190,10 +309,11 @@ fn the_token_goes_to_the_hub_and_nowhere_else() {
         [("tokenizer.json", &json[..], Delivery::Cdn), ("tokenizer_config.json", CONFIG, Delivery::Relative)];
     world.hub.commit(REPOSITORY, "main", &files);
     world.hub.set_access(REPOSITORY, crate::fake_hub::Access::Private);
-    let resolver = world.builder().token(TOKEN.parse().unwrap()).build();
+    let resolver = world.builder().token(TOKEN.parse().unwrap()).side_files(true).build();
     assert_found(&resolver.resolve(world.model()).unwrap(), &FROM_HUB);
     let log = world.hub.take_log();
-    assert_eq!(log.len(), 4);
+    assert!(log.iter().any(|request| request.server == Server::Cdn), "{log:?}");
+    assert!(log.iter().any(|request| request.target.contains("/api/resolve-cache/")), "{log:?}");
     for request in log {
         let expected = format!("Bearer {TOKEN}");
         let expected = (request.server == Server::Hub).then_some(expected.as_str());

@@ -142,7 +142,7 @@ fn a_process_that_waited_for_another_finds_its_blob() {
             thread::sleep(Duration::from_millis(5));
         }
         thread::sleep(Duration::from_millis(60)); // the first one holds the lock by now
-        assert_eq!(world.fetch().unwrap().how, How::Revalidated);
+        assert_eq!(world.fetch().unwrap().how, How::Relinked);
         assert_eq!(first.join().unwrap(), How::Downloaded);
     });
 }

@@ -73,6 +73,34 @@ fn all_files_of_a_session_come_from_one_commit() {
 }
 
 #[test]
+fn a_file_that_takes_more_requests_than_it_is_worth_is_left() {
+    let world = World::empty();
+    let config = "tokenizer_config.json";
+    let files = [(FILE, CONTENT, Delivery::Cdn), (config, b"{}", Delivery::Relative)];
+    world.hub.commit(REPOSITORY, "main", &files);
+    let mut session = world.session();
+    session.fetch(FILE).unwrap();
+    assert_eq!(session.requests_per_file(), 1, "another server is not the Hub");
+    world.requests();
+    for (limit, expected) in [(0, &[][..]), (1, &["GET hub"])] {
+        let error = session.fetch_within(limit, config).unwrap_err();
+        assert!(matches!(error, Error::RequestLimit { .. }) && error.is_about_one_file(), "{error}");
+        assert!(!error.is_absent() && !error.is_about_the_hub());
+        assert_eq!(world.requests(), expected);
+    }
+    assert_eq!(session.requests_per_file(), 2);
+    let leftovers = tree(&world.repository());
+    assert!(!leftovers.iter().any(|path| path.ends_with(config)), "{leftovers:?}");
+
+    let fetched = session.fetch_within(2, config).unwrap();
+    assert_eq!((fetched.content.as_slice(), fetched.requests), (&b"{}"[..], 2));
+    // What is cached, or known to be absent, takes none.
+    assert_eq!(session.fetch_within(0, config).unwrap().how, How::Cached);
+    assert!(session.fetch("vocab.txt").unwrap_err().is_absent());
+    assert!(session.fetch_within(0, "vocab.txt").unwrap_err().is_absent());
+}
+
+#[test]
 fn a_moved_branch_costs_a_download_only_if_the_file_changed() {
     let world = World::with(Delivery::Relative);
     world.fetch().unwrap();
@@ -83,7 +111,7 @@ fn a_moved_branch_costs_a_download_only_if_the_file_changed() {
     );
     world.requests();
     let fetched = world.fetch().unwrap();
-    assert_eq!((&fetched.commit, fetched.how), (&same, How::Revalidated));
+    assert_eq!((&fetched.commit, fetched.how), (&same, How::Relinked));
     assert_eq!(world.requests(), ["HEAD hub"]);
     assert_eq!(fs::read(world.repository().join("snapshots").join(&same).join(FILE)).unwrap(), CONTENT);
     assert_eq!(fs::read_to_string(world.repository().join("refs/main")).unwrap(), same);
@@ -105,7 +133,7 @@ fn a_blob_that_another_commit_brought_is_not_downloaded_again() {
     for branch in ["v2", "v3"] {
         let commit = world.hub.commit(REPOSITORY, branch, &[(FILE, CONTENT, Delivery::Cdn)]);
         let fetched = world.session_at(branch).fetch(FILE).unwrap();
-        assert_eq!((fetched.commit, fetched.how), (commit, How::Revalidated));
+        assert_eq!((fetched.commit, fetched.how), (commit, How::Relinked));
         assert_eq!(world.requests(), ["GET hub"]);
     }
     assert_eq!(world.blobs().len(), 1);
