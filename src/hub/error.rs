@@ -246,8 +246,7 @@ pub enum Error {
 
     /// The file only adds to a tokenizer that works without it, and is not in the cache.
     #[error(
-        "{file} takes more requests than a file may that only adds to the tokenizer: \
-         `ResolverBuilder::side_files(true)` asks for it all the same"
+        "no request is left for {file}, which only adds to the tokenizer: `ResolverBuilder::side_files(true)` asks for it"
     )]
     #[non_exhaustive]
     RequestLimit {

@@ -40,6 +40,8 @@ pub(crate) struct Session<'a> {
     retries: u32,
     /// Whether the Hub has redirected to itself, as it then does for every file.
     redirects_to_itself: bool,
+    /// Whether the endpoint names commit and hash only in answer to a `HEAD`, as olah does for its own repositories.
+    asks_head_first: bool,
 }
 
 /// A file of a repository, verified.
@@ -132,6 +134,7 @@ impl<'a> Session<'a> {
             most_requests: u32::MAX,
             retries: settings.retry.limit,
             redirects_to_itself: false,
+            asks_head_first: false,
         })
     }
 
@@ -148,13 +151,13 @@ impl<'a> Session<'a> {
 
     /// The fewest requests that a file costs which the cache does not have.
     pub(crate) fn requests_per_file(&self) -> u32 {
-        if self.redirects_to_itself { 2 } else { 1 }
+        if self.redirects_to_itself || self.asks_head_first { 2 } else { 1 }
     }
 
     /// `file`, from the cache if the Hub confirms it or the commit is known, else from the Hub.
     ///
     /// Costs no request when the commit is known and the file (or its absence) is cached, or offline; one to revalidate; one
-    /// plus redirects to download. A revalidation is not repeated after a failure, since the cache has a copy.
+    /// plus redirects to download, and one more behind a mirror that sends content without commit and hash. A revalidation is not repeated after a failure, since the cache has a copy.
     ///
     /// # Errors
     /// See [`Error`]; [`Error::is_absent`] tells a missing file from a failure.
@@ -304,7 +307,7 @@ impl<'a> Session<'a> {
         let mut lock = None;
         let mut trust_blobs = true;
         loop {
-            let (answer, metadata) = self.follow(Method::Get, file, trust_blobs)?;
+            let (answer, metadata) = self.content_and_metadata(file, trust_blobs)?;
             let commit = self.pin(metadata.commit.clone(), file).map_err(never)?;
             let limit = self.settings.max_file_bytes;
             if metadata.size.is_some_and(|size| size > limit) {
@@ -335,6 +338,34 @@ impl<'a> Session<'a> {
             }
             return self.receive(file, answer, &metadata, commit, announced);
         }
+    }
+
+    /// An answer with the content, or a redirect that makes it unnecessary, and what the Hub says of the file.
+    ///
+    /// A `HEAD` is sent as well where a `GET` does not say it. Then only a hash can tell that both speak of the same.
+    fn content_and_metadata(&mut self, file: &str, trust_blobs: bool) -> Attempt<(Answer, Metadata)> {
+        let mut metadata = None;
+        if self.asks_head_first {
+            metadata = Some(self.follow(Method::Head, file, true)?.1);
+        }
+        let (answer, said) = self.follow(Method::Get, file, trust_blobs)?;
+        if said.commit.is_some() {
+            return Ok((answer, said));
+        }
+        let metadata = match metadata {
+            Some(metadata) => metadata,
+            None => match self.follow(Method::Head, file, true) {
+                Ok((_, metadata)) => metadata,
+                Err(failure) if failure.repeat == Repeat::Never => said,
+                Err(failure) => return Err(failure),
+            },
+        };
+        if metadata.commit.is_some() && metadata.etag.as_deref().and_then(Digest::new).is_none() {
+            let found = format!("no X-Repo-Commit in the answer for {file}, and no hash without its content");
+            return Err(never(Error::NotAHub { host: self.endpoint.host(), found }));
+        }
+        self.asks_head_first = metadata.commit.is_some();
+        Ok((answer, metadata))
     }
 
     /// Reads the body, verifies and stores it.

@@ -194,6 +194,24 @@ def pythons_cache_is_read_by_us(python, endpoint_of_none):
             check("offline, no socket is opened (strace)", not calls, calls)
 
 
+def locks_may_be_of_no_use():
+    """Some network file systems grant every lock at once."""
+    traces = [place / "trace1", place / "trace2"]
+    within = [["strace", "-f", "-o", str(trace), "-e", "inject=flock:retval=0"] for trace in traces]
+    if not shutil.which("strace") or subprocess.run([*within[0], "true"], capture_output=True, timeout=60).returncode != 0:
+        print("skipped: strace cannot trace here")
+        return
+    cache = place / "unlocked"
+    order = f"{endpoint}|{cache}|org/model|main|{','.join(FILES)}|4"
+    for process in [start("child", around, ANYTOK_TEST_HUB_CHILD=order) for around in within]:
+        code, report, text = lines(process)
+        check("where no lock holds, four threads of a process fetch three files", code == 0 and len(report) == 12, text)
+    check("  the locks were of no use", all("(INJECTED)" in trace.read_text() for trace in traces))
+    clean(cache, "after two processes without locks")
+    code, text = verify(cache)
+    check("  hf cache verify agrees with every hash", code == 0, text)
+
+
 def a_kill_at_any_moment_leaves_a_readable_cache():
     random.seed(1)
     cache = place / "killed"
@@ -323,6 +341,7 @@ def main():
     with socket.create_server(("127.0.0.1", 0)) as unanswered:
         nobody = f"http://127.0.0.1:{unanswered.getsockname()[1]}"
         pythons_cache_is_read_by_us(python, nobody)
+    locks_may_be_of_no_use()
     a_kill_at_any_moment_leaves_a_readable_cache()
     a_private_authority_is_trusted_when_named()
     disks_may_be_bad(sys.argv[2])

@@ -142,12 +142,12 @@ fn a_host_that_is_not_there_is_not_asked_for_another_repository() {
 fn a_captive_portal_is_not_a_hub() {
     let world = World::new();
     let page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>".to_vec();
-    world.hub.script("tokenizer.json", [Fault::Raw(page)]);
+    world.hub.script("tokenizer.json", vec![Fault::Raw(page); 2]);
     world.write("models/one/tokenizer.json", models::tokenizer_json());
     let found = world.resolve(world.model_of(&[REPOSITORY, "org/base"]));
     assert_sibling_after(&found, "failed");
     assert!(matches!(hub_error(&found), HubError::NotAHub { .. }), "{found}");
-    assert_eq!(world.requests().len(), 1);
+    assert_eq!(world.requests().len(), 2, "with and without the content");
     assert!(!world.cache().exists());
 }
 
