@@ -306,7 +306,7 @@ impl ResolverBuilder {
     /// Whether to ask the Hub for all the files that add to a `tokenizer.json`: roles, what ends a generation, chat templates.
     /// They change no id. Default: `false`, which asks for as many as three requests allow; that is none on huggingface.co, where
     /// every file takes two, and the resolution's notes say so. With `true`, a first resolution takes up to a dozen requests.
-    /// What the cache holds is used in any case.
+    /// What the cache holds, or lies beside a model that is not a GGUF, is used in any case.
     pub fn side_files(mut self, side_files: bool) -> Self {
         self.side_files = side_files;
         self

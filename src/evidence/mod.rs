@@ -321,6 +321,11 @@ impl Evidence {
         &self.surroundings().all
     }
 
+    /// The model's own directories alone.
+    pub(crate) fn own_directories(&self) -> &[PathBuf] {
+        &self.surroundings().own
+    }
+
     /// The model's architecture: `general.architecture` of a GGUF, else of `config.json` the first of `architectures`, or
     /// `model_type`.
     #[must_use]
@@ -397,7 +402,7 @@ impl Evidence {
     }
 
     fn config(&self) -> &config::Config {
-        self.config.get_or_init(|| config::Config::read(&self.surroundings().own))
+        self.config.get_or_init(|| config::Config::read(self.own_directories()))
     }
 
     fn tensor_rows(&self) -> &Result<Option<u64>, String> {

@@ -47,10 +47,9 @@ pub(crate) const SIDE_FILES: &[&str] = &[
     "chat_template.json",
 ];
 
-/// Whether the ids of a vocabulary file are all in it; side files then add roles and templates only.
-#[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "only requests are saved by it"))]
+/// Whether the vocabulary file `name` alone decides all ids; side files then add roles and templates only.
 pub(crate) fn is_complete(name: &str) -> bool {
-    matches!(name, "tokenizer.json" | "tekken.json")
+    name == "tokenizer.json"
 }
 
 /// Loads the vocabulary file `name` of `files`, with what lies beside it. Its kind is decided by content first.
@@ -122,6 +121,11 @@ impl Files {
             VOCABULARY_FILES.iter().find(|(vocabulary, _)| *vocabulary == name).and_then(|(_, half)| *half);
         let names = std::iter::once(name).chain(half).chain(SIDE_FILES.iter().copied());
         names.filter_map(|name| self.path(name)).map(std::path::Path::to_owned).collect()
+    }
+
+    /// Whether there is a file of that name.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
     }
 
     /// Every name, in alphabetic order.

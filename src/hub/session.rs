@@ -157,7 +157,8 @@ impl<'a> Session<'a> {
     /// `file`, from the cache if the Hub confirms it or the commit is known, else from the Hub.
     ///
     /// Costs no request when the commit is known and the file (or its absence) is cached, or offline; one to revalidate; one
-    /// plus redirects to download, and one more behind a mirror that sends content without commit and hash. A revalidation is not repeated after a failure, since the cache has a copy.
+    /// plus redirects to download, and one more behind a mirror that sends content without commit and hash. A revalidation is
+    /// not repeated after a failure, since the cache has a copy.
     ///
     /// # Errors
     /// See [`Error`]; [`Error::is_absent`] tells a missing file from a failure.

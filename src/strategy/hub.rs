@@ -1,9 +1,9 @@
 //! A repository on the Hub, by the network.
 //!
-//! A cold cache costs at most three requests for a `tokenizer.json`: the file itself, which takes two where the Hub redirects to
-//! it, and what the third is enough for of the files that add roles and chat templates. huggingface.co redirects to all of its
-//! files, so that these come from there only if the caller asks for them. A warm cache costs one request, which asks whether
-//! `tokenizer.json` is still the same; a pinned commit costs none.
+//! A cold cache costs at most three requests for a `tokenizer.json`: the file itself, which takes two where the Hub redirects
+//! to it, and what the third is enough for of the files that add roles and chat templates. huggingface.co redirects to all of
+//! its files, so that these come from there only if the caller asks for them; those that lie beside the model need no request.
+//! A warm cache costs one request, which asks whether `tokenizer.json` is still the same; a pinned commit costs none.
 //!
 //! A vocabulary whose ids depend on `tokenizer_config.json`, such as `tokenizer.model`, costs what it takes.
 #![cfg_attr(not(feature = "hub"), allow(dead_code))]

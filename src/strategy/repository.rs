@@ -3,7 +3,7 @@
 use super::Search;
 use crate::error::{Failure, chain};
 use crate::evidence::{NameSource, Repository, RepositoryKind};
-use crate::formats::{Content, Files, SIDE_FILES, VOCABULARY_FILES, load_named};
+use crate::formats::{Content, Files, SIDE_FILES, VOCABULARY_FILES, is_complete, load_named};
 use crate::hub::{Error, RepoId};
 use crate::resolution::{Found, Outcome, Source};
 
@@ -56,6 +56,9 @@ pub(super) fn read(search: &Search<'_>, repository: &Repository, shelf: &mut imp
             }
         }
         let Some(commit) = found else { continue };
+        if is_complete(name) {
+            own_side_files(search, &mut files);
+        }
         let mut notes = side_files(id, shelf, &mut files);
         let place = format!("{id}/{name}");
         let tokenizer = match load_named(&files, name) {
@@ -82,11 +85,28 @@ pub(super) fn read(search: &Search<'_>, repository: &Repository, shelf: &mut imp
     failed.map_or_else(|| Outcome::NotApplicable(format!("{id} has no tokenizer file")), Outcome::from)
 }
 
-/// Adds the files that go with a vocabulary, and says which of them could not be had: a failure here must not cost the
+/// Adds what lies beside the model itself, which knows its roles and templates better than a repository that others may share.
+/// A GGUF is left out: it shares its directory with other models, and has keys of its own.
+fn own_side_files(search: &Search<'_>, files: &mut Files) {
+    if search.evidence.gguf().is_some() {
+        return;
+    }
+    for &name in SIDE_FILES {
+        let mut paths = search.evidence.own_directories().iter().map(|directory| directory.join(name));
+        if let Some(path) = paths.find(|path| path.is_file()) {
+            files.insert(name, Content::Path(path));
+        }
+    }
+}
+
+/// Adds the other files that go with a vocabulary, and says which of them could not be had: a failure here must not cost the
 /// tokenizer.
 fn side_files(id: &RepoId, shelf: &mut impl Shelf, files: &mut Files) -> Vec<String> {
     let mut notes = Vec::new();
     for &name in SIDE_FILES {
+        if files.contains(name) {
+            continue;
+        }
         match shelf.get(name, Part::Side) {
             Ok(Some((content, _))) => files.insert(name, content),
             Ok(None) => {}

@@ -143,6 +143,40 @@ fn all_side_files_are_asked_for_once_if_the_caller_wants_them() {
 }
 
 #[test]
+fn side_files_of_the_model_itself_come_first_and_cost_nothing() {
+    let world = World::empty();
+    redirected(&world, Delivery::Cdn);
+    let model = world.write("models/own/model.safetensors", models::safetensors());
+    world.write("models/own/generation_config.json", br#"{"eos_token_id":[260,44]}"#);
+    let config = world.write("models/own/tokenizer_config.json", br#"{"chat_template":"{{ own }}"}"#);
+    // A file that was written this moment is not yet known by its times.
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let store = world.directory.path().join("store");
+    let resolve = || {
+        let builder = world.builder().repo(id(REPOSITORY)).store_dir(&store);
+        builder.build().resolve(&model).unwrap()
+    };
+    for most in [3, 0] {
+        let found = resolve();
+        assert_found(&found, &FROM_HUB);
+        assert_eq!(found.tokenizer().eog_tokens(), [44, 260]);
+        assert_eq!(found.tokenizer().chat_template(None), Some("{{ own }}"));
+        assert!(!found.notes().iter().any(|note| note.contains("left out")), "{found}");
+        let asked = world.requests();
+        assert!(asked.len() <= most, "{asked:#?}");
+        assert!(!asked.iter().any(|line| line.contains("tokenizer_config.json")), "{asked:#?}");
+    }
+    // What was kept is not kept beyond a change of them.
+    std::fs::write(config, br#"{"chat_template":"{{ mine }}"}"#).unwrap();
+    assert_eq!(resolve().tokenizer().chat_template(None), Some("{{ mine }}"));
+
+    // Beside a GGUF they may be of any model.
+    let gguf = world.model();
+    world.write("models/one/tokenizer_config.json", br#"{"chat_template":"{{ another's }}"}"#);
+    assert_eq!(world.resolve(gguf).tokenizer().chat_template(None), None);
+}
+
+#[test]
 fn a_new_commit_keeps_what_it_did_not_change() {
     for (vocabulary, small) in [(Delivery::Cdn, Delivery::Direct), (Delivery::Relative, Delivery::Relative)] {
         let world = World::empty();
