@@ -357,8 +357,10 @@ impl<'a> Session<'a> {
             Some(metadata) => metadata,
             None => match self.follow(Method::Head, file, true) {
                 Ok((_, metadata)) => metadata,
-                Err(failure) if failure.repeat == Repeat::Never => said,
-                Err(failure) => return Err(failure),
+                Err(failure) if failure.error.is_about_the_hub() => return Err(failure),
+                Err(failure @ Failure { error: Error::RequestLimit { .. }, .. }) => return Err(failure),
+                // A page that is there and that the same server then refuses is no file of a Hub.
+                Err(_) => said,
             },
         };
         if metadata.commit.is_some() && metadata.etag.as_deref().and_then(Digest::new).is_none() {

@@ -373,6 +373,13 @@ fn a_mirror_that_tells_commit_and_hash_only_without_the_content_is_asked_for_the
     assert_eq!(world.requests(), ["HEAD hub"]);
     assert_eq!(world.fetch().unwrap().how, How::Revalidated);
 
+    // A portal may refuse what it does not know.
+    let world = World::with(Delivery::Direct);
+    world.hub.script("GET", [bare.clone()]);
+    world.hub.script("HEAD", [Fault::Status(404, vec![("X-Error-Code", "EntryNotFound".into())])]);
+    let error = world.fetch().unwrap_err();
+    assert!(matches!(error, Error::NotAHub { .. }), "{error}");
+
     // The hash is what ties the two answers together.
     let flipped = Fault::All(vec![bare.clone(), Fault::Flip(3)]);
     let opaque = Fault::With("ETag", "\"5d41402abc-3\"".into());
