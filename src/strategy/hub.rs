@@ -146,8 +146,9 @@ mod online {
         /// How many requests a side file may take.
         fn worth(&self, file: &str) -> u32 {
             let limit = match file {
-                _ if self.side_files => MOST_REQUESTS,
+                // Without it, ids might be wrong.
                 CONFIG if !self.is_complete => return u32::MAX,
+                _ if self.side_files => MOST_REQUESTS,
                 _ if self.is_new => MOST_COLD,
                 _ => 0,
             };
