@@ -12,7 +12,8 @@ use std::process::ExitCode;
 use anytok::{Progress, Resolver, Special};
 use indicatif::{ProgressBar, ProgressStyle};
 
-const USAGE: &str = "usage: resolve [--offline] [--strict] [--side-files] [--repo OWNER/NAME] [--revision REVISION] MODEL [TEXT]";
+const USAGE: &str = "usage: resolve [--offline] [--strict] [--side-files] [--repo OWNER/NAME] [--revision REVISION] \
+     MODEL [TEXT]";
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();

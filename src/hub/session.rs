@@ -345,15 +345,12 @@ impl<'a> Session<'a> {
     ///
     /// A `HEAD` is sent as well where a `GET` does not say it. Then only a hash can tell that both speak of the same.
     fn content_and_metadata(&mut self, file: &str, trust_blobs: bool) -> Attempt<(Answer, Metadata)> {
-        let mut metadata = None;
-        if self.asks_head_first {
-            metadata = Some(self.follow(Method::Head, file, true)?.1);
-        }
+        let told = if self.asks_head_first { Some(self.follow(Method::Head, file, true)?.1) } else { None };
         let (answer, said) = self.follow(Method::Get, file, trust_blobs)?;
         if said.commit.is_some() {
             return Ok((answer, said));
         }
-        let metadata = match metadata {
+        let metadata = match told {
             Some(metadata) => metadata,
             None => match self.follow(Method::Head, file, true) {
                 Ok((_, metadata)) => metadata,
@@ -364,7 +361,7 @@ impl<'a> Session<'a> {
             },
         };
         if metadata.commit.is_some() && metadata.etag.as_deref().and_then(Digest::new).is_none() {
-            let found = format!("no X-Repo-Commit in the answer for {file}, and no hash without its content");
+            let found = format!("no X-Repo-Commit in the answer for {file}, and no hash in that to a HEAD");
             return Err(never(Error::NotAHub { host: self.endpoint.host(), found }));
         }
         self.asks_head_first = metadata.commit.is_some();
