@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 
 use crate::evidence::Evidence;
-use crate::tokenizer::{Tokenizer, rwkv};
+use crate::model::rwkv;
+use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{SPACE, append_unescaped, attribute, decode_alphabet};
 
 /// What a model says of its vocabulary.

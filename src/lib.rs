@@ -54,6 +54,8 @@
 //! `hub` (default): the Hub strategy, by `ureq` and `rustls`. Without it nothing in the dependency tree opens a socket, and
 //! nothing needs a C compiler.
 
+mod decode;
+mod encode;
 mod env;
 #[doc = include_str!("environment.md")]
 pub mod environment {}
@@ -64,14 +66,19 @@ mod formats;
 pub mod gguf;
 mod hub;
 mod mmap;
+mod model;
 mod resolution;
 mod resolver;
+mod semantics;
+mod split;
 mod store;
 mod strategy;
 mod tokenizer;
 mod unicode;
 mod vocabulary;
 
+pub use decode::{DecodeError, SpecialText};
+pub use encode::{EncodeError, Special};
 pub use error::{Error, Failure, ModelFailure};
 pub use fit::Mismatch;
 pub use formats::FormatError;
@@ -81,12 +88,11 @@ pub use hub::{
 pub use mmap::Bytes;
 pub use resolution::{Answer, Attempt, Resolution, Source};
 pub use resolver::{Resolver, ResolverBuilder};
+pub use semantics::SpecialTokens;
+pub use split::SplitError;
 pub use store::{Entry, ImageError, Store};
 pub use strategy::Strategy;
-pub use tokenizer::{
-    DecodeError, DecodeStream, EncodeError, Encoding, Special, SpecialText, SpecialTokens, SplitError,
-    Tokenizer,
-};
+pub use tokenizer::{DecodeStream, Encoding, Tokenizer};
 pub use vocabulary::{CharsmapError, VocabularyError};
 
 /// The README's examples run as tests.

@@ -8,13 +8,16 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::{FormatError, gguf_models};
+use crate::encode::special_tokens::Specials;
 use crate::gguf::Gguf;
-use crate::tokenizer::llama::{self, Bpe, Model, Session};
-use crate::tokenizer::plamo;
-use crate::tokenizer::pre_tokenizer::{Pre, PreKind, Split};
-use crate::tokenizer::unigram::Unigram;
-use crate::tokenizer::wordpiece::WordPiece;
-use crate::tokenizer::{Pipeline, Recipe, SpecialTokens, Specials, Tokenizer, dna, rwkv};
+use crate::model::plamo;
+use crate::model::unigram::Unigram;
+use crate::model::wordpiece::WordPiece;
+use crate::model::{dna, rwkv};
+use crate::semantics::llama_cpp::{self, Bpe, Model, Session};
+use crate::semantics::{Pipeline, Recipe, SpecialTokens};
+use crate::split::{Pre, PreKind, Split};
+use crate::tokenizer::Tokenizer;
 use crate::unicode;
 use crate::vocabulary::{
     Alphabet, Builder, Line, Lookup, MergesList, NONE, Rank, Texts, Vocabulary, VocabularyError,
@@ -94,7 +97,7 @@ where
     let bytes = kind.byte_tokens(&tokens.builder)?;
     let mut vocabulary = tokens.builder.finish(&bytes).map_err(vocabulary_error)?;
     kind.prepare(gguf, &raw, &mut model, &mut vocabulary)?;
-    let recipe = llama::Recipe {
+    let recipe = llama_cpp::Recipe {
         model,
         add_bos: flags.add_bos,
         add_eos: flags.add_eos,

@@ -3,8 +3,8 @@
 use super::FormatError;
 use super::gguf::{FILE, TOKENS, value, vocabulary_error};
 use crate::gguf::Gguf;
-use crate::tokenizer::unigram::Unigram;
-use crate::tokenizer::{plamo, rwkv};
+use crate::model::unigram::Unigram;
+use crate::model::{plamo, rwkv};
 use crate::unicode;
 use crate::vocabulary::{Builder, Charsmap, NONE, Table, Trie, Vocabulary, attribute};
 

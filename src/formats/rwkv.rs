@@ -5,7 +5,9 @@
 
 use super::FormatError;
 use super::side_files::SideFiles;
-use crate::tokenizer::{Pipeline, Recipe, Specials, Tokenizer};
+use crate::encode::special_tokens::Specials;
+use crate::semantics::{Pipeline, Recipe};
+use crate::tokenizer::Tokenizer;
 use crate::unicode;
 use crate::vocabulary::{Alphabet, Builder, NONE, Trie, attribute};
 

@@ -6,8 +6,10 @@ use prost::bytes::Bytes;
 
 use super::FormatError;
 use super::side_files::SideFiles;
-use crate::tokenizer::sentencepiece::{self, Model, Normalizer};
-use crate::tokenizer::{Pipeline, Recipe, SpecialTokens, Specials, Tokenizer};
+use crate::encode::special_tokens::Specials;
+use crate::semantics::sentencepiece::{self, Model, Normalizer};
+use crate::semantics::{Pipeline, Recipe, SpecialTokens};
+use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{Alphabet, Builder, Charsmap, NONE, Trie, attribute};
 
 /// Builds the tokenizer of the model `name` with the content `bytes`; `side` says what lies beside it.

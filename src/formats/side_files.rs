@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Files;
-use crate::tokenizer::SpecialTokens;
+use crate::semantics::SpecialTokens;
 
 /// All that the side files say, with nothing resolved to ids yet.
 #[derive(Clone, Debug, Default)]

@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer};
 use super::FormatError;
 use super::side_files::SideFiles;
 use super::tiktoken::{Ranks, RoleTexts};
+use crate::split::Split;
 use crate::tokenizer::Tokenizer;
-use crate::tokenizer::pre_tokenizer::Split;
 
 /// Builds the tokenizer of the file `name` with the content `bytes`; `side` says what lies beside it.
 ///

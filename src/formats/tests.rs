@@ -4,7 +4,9 @@ use std::io::Read as _;
 
 use super::side_files::SideFiles;
 use super::*;
-use crate::tokenizer::{Special, SpecialText, Tokenizer};
+use crate::decode::SpecialText;
+use crate::encode::Special;
+use crate::tokenizer::Tokenizer;
 use crate::unicode::tests::shared;
 
 /// A line of a file of expected answers.
@@ -245,7 +247,7 @@ fn a_class_with_ids_of_its_own_is_refused() {
     assert!(error.contains("XLMRobertaTokenizerFast"), "{error}");
 }
 
-/// The textbook: over and over the two neighbours whose joined bytes have the lowest rank.
+/// The reference: over and over the two neighbours whose joined bytes have the lowest rank.
 fn by_the_book(ranks: &std::collections::HashMap<Vec<u8>, u32>, piece: &[u8]) -> Vec<u32> {
     let mut parts: Vec<Vec<u8>> = piece.iter().map(|&byte| vec![byte]).collect();
     loop {

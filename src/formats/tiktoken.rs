@@ -9,8 +9,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::FormatError;
 use super::side_files::SideFiles;
-use crate::tokenizer::pre_tokenizer::Split;
-use crate::tokenizer::{Pipeline, Recipe, SpecialTokens, Specials, Tokenizer, derive_merges, tiktoken};
+use crate::encode::special_tokens::Specials;
+use crate::model::bpe::derive_merges;
+use crate::semantics::{Pipeline, Recipe, SpecialTokens, tiktoken};
+use crate::split::Split;
+use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{Alphabet, Builder, NONE, attribute};
 
 /// Builds the tokenizer of the rank file `name` with the content `bytes`; `side` says what lies beside it.

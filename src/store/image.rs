@@ -17,8 +17,10 @@ use std::io::{self, Write};
 use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
+use crate::encode::special_tokens::Specials;
 use crate::mmap::Bytes;
-use crate::tokenizer::{Recipe, Specials, Tokenizer};
+use crate::semantics::Recipe;
+use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{Alphabet, Table, Vocabulary};
 
 /// Applies `$each!(name, table)` to every table of an image: the one list that writing and reading follow. A table that is

@@ -4,45 +4,25 @@
 //! a SentencePiece model as `sentencepiece` does, a tiktoken file as tiktoken does. [`Pipeline`] is the closed list of them;
 //! the engines below are shared.
 
-mod bpe;
-mod decode;
-pub(crate) mod dna;
-mod error;
-pub(crate) mod llama;
-mod memo;
-mod partition;
-pub(crate) mod pipeline;
-pub(crate) mod plamo;
-pub(crate) mod pre_tokenizer;
-pub(crate) mod rwkv;
-pub(crate) mod sentencepiece;
-mod sink;
-mod specials;
+#[cfg(test)]
+mod reference;
+mod stream;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod textbook;
-mod thread;
-pub(crate) mod tiktoken;
-pub(crate) mod unigram;
-pub(crate) mod wordpiece;
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::{Deserialize, Serialize};
+pub use stream::DecodeStream;
 
-pub(crate) use bpe::derive_merges;
-pub use decode::DecodeStream;
-pub use error::{DecodeError, EncodeError};
-pub use pre_tokenizer::SplitError;
-pub(crate) use sink::Sink;
-pub(crate) use specials::Specials;
-pub(crate) use thread::Local;
-
+use crate::decode::{DecodeError, SpecialText};
+use crate::encode::output::{Count, Sink, WithOffsets};
+use crate::encode::special_tokens::Specials;
+use crate::encode::{EncodeError, MOST_BYTES, Special, thread_state};
+use crate::model::rwkv;
+use crate::semantics::{Pipeline, Recipe, SpecialTokens, llama_cpp, sentencepiece, tiktoken, tokenizers};
 use crate::vocabulary::{Alphabet, Builder, Vocabulary, attribute};
-use sink::{Count, WithOffsets};
 
 /// Text to ids and ids to text, for one model.
 ///
@@ -64,122 +44,6 @@ struct Inner {
     vocabulary: Vocabulary,
     specials: Specials,
     recipe: Recipe,
-}
-
-/// What turns a vocabulary into a tokenizer; with the vocabulary's tables it is all that an image holds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Recipe {
-    pub(crate) pipeline: Pipeline,
-    /// Special ids by role.
-    pub(crate) special: SpecialTokens,
-    /// Ids that end a generation, ascending.
-    pub(crate) eog: Vec<u32>,
-    pub(crate) add_bos: bool,
-    pub(crate) add_eos: bool,
-    /// Chat templates: name (`None` for the default one) and Jinja source.
-    pub(crate) chat_templates: Vec<(Option<String>, String)>,
-    /// What the file says beyond a tokenizer, for the caller to act on.
-    pub(crate) notes: Vec<String>,
-}
-
-/// The semantics of a source, with its parameters.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Pipeline {
-    /// llama.cpp's, for GGUF.
-    Llama(llama::Recipe),
-    /// That of `tokenizers`, by the engines here.
-    Tokenizers(pipeline::Recipe),
-    /// That of `tokenizers`, by that crate itself. An image cannot hold it.
-    #[serde(skip)]
-    Crate(pipeline::Wrapped),
-    /// That of the package `rwkv`, for its vocabulary files.
-    Rwkv,
-    /// sentencepiece's, for its models.
-    SentencePiece(sentencepiece::Recipe),
-    /// tiktoken's, for its rank files and for tekken.json.
-    Tiktoken(tiktoken::Recipe),
-    /// Each byte is an id.
-    Bytes,
-}
-
-/// Which special tokens take part in encoding: the field's two switches, *add* those that frame a text (BOS, EOS, …), and
-/// *parse* those that are spelled out in it.
-///
-/// Parse only text you trust: a user who writes `<|im_end|>` into a parsed prompt ends the turn.
-///
-/// A `tokenizer.json` has only the first switch: like the `tokenizers` library, its tokenizer always recognises the added tokens that
-/// stand in a text, so [`Special::Ignore`] is [`Special::Parse`] there.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[expect(clippy::exhaustive_enums, reason = "two switches have four settings")]
-pub enum Special {
-    /// Neither: the text and nothing but the text.
-    #[default]
-    Ignore,
-    /// Add the special tokens the model wants around a text.
-    Add,
-    /// Take special tokens in the text for what they are.
-    Parse,
-    /// Both.
-    AddAndParse,
-}
-
-impl Special {
-    /// Whether special tokens are added around the text.
-    #[must_use]
-    pub fn adds(self) -> bool {
-        matches!(self, Self::Add | Self::AddAndParse)
-    }
-
-    /// Whether special tokens are recognised in the text.
-    #[must_use]
-    pub fn parses(self) -> bool {
-        matches!(self, Self::Parse | Self::AddAndParse)
-    }
-}
-
-/// What decoding does with special tokens.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[expect(clippy::exhaustive_enums, reason = "a piece is rendered or it is not")]
-pub enum SpecialText {
-    /// Leave them out: the text a person reads.
-    #[default]
-    Skip,
-    /// Render each as its text, such as `<|im_end|>`.
-    Render,
-}
-
-/// Special token ids by role, as the source names them. All are optional.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct SpecialTokens {
-    /// Beginning of sequence.
-    pub bos: Option<u32>,
-    /// End of sequence.
-    pub eos: Option<u32>,
-    /// End of turn.
-    pub eot: Option<u32>,
-    /// End of message.
-    pub eom: Option<u32>,
-    /// Unknown.
-    pub unk: Option<u32>,
-    /// Separator.
-    pub sep: Option<u32>,
-    /// Padding.
-    pub pad: Option<u32>,
-    /// Mask.
-    pub mask: Option<u32>,
-    /// Fill-in-the-middle: what stands before the hole.
-    pub fim_pre: Option<u32>,
-    /// Fill-in-the-middle: what stands behind the hole.
-    pub fim_suf: Option<u32>,
-    /// Fill-in-the-middle: the hole.
-    pub fim_mid: Option<u32>,
-    /// Fill-in-the-middle: padding.
-    pub fim_pad: Option<u32>,
-    /// Fill-in-the-middle: repository name.
-    pub fim_rep: Option<u32>,
-    /// Fill-in-the-middle: file separator.
-    pub fim_sep: Option<u32>,
 }
 
 /// Ids, each with its place in the text.
@@ -361,7 +225,7 @@ impl Tokenizer {
         special: SpecialText,
         bytes: &mut Vec<u8>,
     ) -> Result<(), DecodeError> {
-        decode::decode_into(self, ids, special, bytes)
+        stream::decode_into(self, ids, special, bytes)
     }
 
     /// Decodes ids as they come, such as those a model generates.
@@ -467,22 +331,22 @@ impl Tokenizer {
         }
         match &recipe.pipeline {
             Pipeline::Llama(recipe) => {
-                let encoder = llama::Encoder { recipe, vocabulary, specials };
-                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+                let encoder = llama_cpp::Encoder { recipe, vocabulary, specials };
+                thread_state::with(*number, |local| encoder.encode(text, special, local, sink))
             }
             Pipeline::Tokenizers(recipe) => {
-                let encoder = pipeline::Encoder { recipe, vocabulary, specials };
-                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+                let encoder = tokenizers::Encoder { recipe, vocabulary, specials };
+                thread_state::with(*number, |local| encoder.encode(text, special, local, sink))
             }
             Pipeline::Crate(wrapped) => wrapped.encode(text, special, sink),
             Pipeline::Rwkv => rwkv::encode_all(&vocabulary.trie, text, sink),
             Pipeline::SentencePiece(recipe) => {
                 let encoder = sentencepiece::Encoder { recipe, vocabulary, specials };
-                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+                thread_state::with(*number, |local| encoder.encode(text, special, local, sink))
             }
             Pipeline::Tiktoken(recipe) => {
                 let encoder = tiktoken::Encoder { recipe, vocabulary, specials };
-                thread::with(*number, |local| encoder.encode(text, special, local, sink))
+                thread_state::with(*number, |local| encoder.encode(text, special, local, sink))
             }
             Pipeline::Bytes => {
                 for (i, &byte) in text.iter().enumerate() {
@@ -506,6 +370,3 @@ impl std::fmt::Debug for Tokenizer {
 
 /// So many texts a thread of [`Tokenizer::encode_batch`] takes at once.
 const BATCH: u64 = 8;
-
-/// Rewriting a text may triple it (`▁` for a space), and places in it are kept in 32 bits.
-const MOST_BYTES: usize = u32::MAX as usize / 4;

@@ -1,10 +1,12 @@
-//! The textbook algorithms, short enough to check by eye, against the engines: on random vocabularies and random texts.
+//! The reference algorithms, short enough to check by eye, against the engines: on random vocabularies and random texts.
 
 use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::{Special, SpecialText, Tokenizer};
+use super::Tokenizer;
+use crate::decode::SpecialText;
+use crate::encode::Special;
 use crate::formats::gguf::{OnUnknownPre, load};
 use crate::gguf::{Gguf, GgufBuilder};
 use crate::vocabulary::encode_alphabet;
@@ -14,7 +16,7 @@ const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
 const BYTE: i32 = 6;
 
-/// A vocabulary of either family, with what the textbook needs of it.
+/// A vocabulary of either family, with what the reference needs of it.
 #[derive(Clone, Debug)]
 struct Toy {
     /// `llama` or `gpt2`.
@@ -136,8 +138,8 @@ impl Toy {
     fn bpe(&self, text: &[u8], out: &mut Vec<u32>) {
         let ids = self.ids();
         let text = crate::unicode::repair(text);
-        let split = super::pre_tokenizer::Pre::by_name("gpt-2").expect("a name of the table").split;
-        super::pre_tokenizer::Split::Gguf(split)
+        let split = crate::split::Pre::by_name("gpt-2").expect("a name of the table").split;
+        crate::split::Split::Gguf(split)
             .split(&text, &mut |word| {
                 let mut parts: Vec<Vec<u8>> =
                     text[word].iter().map(|&byte| encode_alphabet(&[byte])).collect();
@@ -243,7 +245,7 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn engines_agree_with_the_textbook(toy in toy(), texts in proptest::collection::vec(text(), 1..8)) {
+    fn engines_agree_with_the_reference(toy in toy(), texts in proptest::collection::vec(text(), 1..8)) {
         let tokenizer = toy.tokenizer();
         for text in texts {
             for (special, parse) in [(Special::Ignore, false), (Special::Parse, true)] {
@@ -374,7 +376,7 @@ proptest! {
         let mut expected = parts.concat().into_bytes();
         let mut text = expected.clone();
         clean_in_three_passes(&mut expected);
-        super::llama::clean_spaces(&mut text);
+        crate::semantics::llama_cpp::clean_spaces(&mut text);
         prop_assert_eq!(text, expected);
     }
 }

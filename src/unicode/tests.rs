@@ -69,7 +69,7 @@ fn classes_case_and_accents_equal_llama_cpps() {
     assert_eq!((lower(u32::MAX), nfd_first(u32::MAX)), (u32::MAX, u32::MAX));
 }
 
-/// The textbook form over the tables of Unicode 16, to hold the crate against.
+/// The reference form over the tables of Unicode 16, to hold the crate against.
 struct Textbook {
     class: Vec<u8>,
     pairs: std::collections::HashMap<u32, (u32, u32)>,
@@ -154,7 +154,7 @@ impl Textbook {
 #[test]
 fn nfc_equals_the_tables_of_unicode_16() {
     let Some(tables) = json_tables() else { return };
-    let textbook = Textbook::new(&tables);
+    let reference = Textbook::new(&tables);
     let utf8 = |cps: &[u32]| {
         let mut out = Vec::new();
         for &cp in cps {
@@ -164,24 +164,24 @@ fn nfc_equals_the_tables_of_unicode_16() {
     };
     for cp in 0..0x11_0000 {
         let text = utf8(&[cp]);
-        assert_eq!(nfc(&text), textbook.nfc(&text), "U+{cp:04X}");
+        assert_eq!(nfc(&text), reference.nfc(&text), "U+{cp:04X}");
     }
-    for (&(a, b), &c) in &textbook.composed {
+    for (&(a, b), &c) in &reference.composed {
         assert_eq!(nfc(&utf8(&[a, b])), utf8(&[c]), "U+{a:04X} U+{b:04X}");
     }
     // Nothing composes in the crate that does not in the tables, among all pairs that could.
-    let seconds: std::collections::BTreeSet<u32> = textbook.composed.keys().map(|&(_, b)| b).collect();
+    let seconds: std::collections::BTreeSet<u32> = reference.composed.keys().map(|&(_, b)| b).collect();
     for a in '\0'..=char::MAX {
         for &b in &seconds {
             let composed = compose(a, char::from_u32(b).unwrap()).map(|c| c as u32);
-            if composed != textbook.compose(a as u32, b) {
+            if composed != reference.compose(a as u32, b) {
                 let text = utf8(&[a as u32, b]);
-                assert_eq!(nfc(&text), textbook.nfc(&text), "U+{:04X} U+{b:04X}", a as u32);
+                assert_eq!(nfc(&text), reference.nfc(&text), "U+{:04X} U+{b:04X}", a as u32);
             }
         }
     }
-    let marks: Vec<u32> = (0..0x11_0000).filter(|&cp| textbook.class[cp as usize] != 0).collect();
-    let starters: Vec<u32> = textbook.composed.keys().map(|&(a, _)| a).collect();
+    let marks: Vec<u32> = (0..0x11_0000).filter(|&cp| reference.class[cp as usize] != 0).collect();
+    let starters: Vec<u32> = reference.composed.keys().map(|&(a, _)| a).collect();
     let cp = prop_oneof![
         3 => proptest::sample::select(marks),
         2 => proptest::sample::select(starters),
@@ -190,7 +190,7 @@ fn nfc_equals_the_tables_of_unicode_16() {
     ];
     proptest!(ProptestConfig::with_cases(2000), |(cps in proptest::collection::vec(cp, 0..12))| {
         let text = utf8(&cps);
-        prop_assert_eq!(nfc(&text).into_owned(), textbook.nfc(&text));
+        prop_assert_eq!(nfc(&text).into_owned(), reference.nfc(&text));
     });
 }
 

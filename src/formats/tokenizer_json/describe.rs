@@ -8,9 +8,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::decode::tokenizers::{First, Renderer};
 use crate::formats::FormatError;
-use crate::tokenizer::pipeline::{First, Frame, Normalizer, NormalizerBert, PreTokenizer, Prepend, Renderer};
-use crate::tokenizer::pre_tokenizer::{PatternSplit, Split, from_pattern, from_patterns};
+use crate::semantics::tokenizers::{Frame, Normalizer, NormalizerBert, PreTokenizer, Prepend};
+use crate::split::{PatternSplit, Split, from_pattern, from_patterns};
 use crate::vocabulary::Charsmap;
 
 /// Why a description does not go to the engines here.

@@ -16,11 +16,14 @@ use read::{AddedEntry, Entries, Merges, ModelSection, Sections};
 
 use super::FormatError;
 use super::side_files::SideFiles;
+use crate::decode::tokenizers::{First, clean};
+use crate::encode::special_tokens::Specials;
 use crate::mmap::Bytes;
-use crate::tokenizer::pipeline::{
-    First, Frame, Model, Normalizer, PreTokenizer, Prepend, Recipe, Unknown, Wrapped, clean, guarded,
+use crate::semantics::tokenizers::{
+    Frame, Model, Normalizer, PreTokenizer, Prepend, Recipe, Unknown, Wrapped, guarded,
 };
-use crate::tokenizer::{self, Pipeline, Specials, Tokenizer};
+use crate::semantics::{self, Pipeline};
+use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{
     Alphabet, Builder, Charsmap, Line, Lookup, MAX_SYMBOLS, MergesList, NONE, NotAToken, Rank, Texts, Trie,
     Vocabulary, VocabularyError, attribute, decode_alphabet,
@@ -132,7 +135,7 @@ fn load_by(bytes: &[u8], file: &str, side: &SideFiles, engines: Engines) -> Resu
         notes.push(format!("tokenizer_config.json asks for BOS, which {file} does not add"));
     }
     eog.retain(|&id| id < vocabulary.len);
-    let recipe = tokenizer::Recipe {
+    let recipe = semantics::Recipe {
         pipeline,
         special,
         eog,

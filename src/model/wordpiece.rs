@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::Local;
-use super::memo::Memo;
-use super::sink::{Origins, Sink};
+use crate::encode::memo::Memo;
+use crate::encode::output::{Origins, Sink};
+use crate::encode::thread_state::ThreadState;
 use crate::unicode::{self, Category};
 use crate::vocabulary::{SPACE, Vocabulary, Walker};
 
@@ -57,7 +57,7 @@ impl WordPiece {
         vocabulary: &Vocabulary,
         text: &[u8],
         base: usize,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) {
         let mut words = Words { wordpiece: self, vocabulary, local, sink };
@@ -100,7 +100,7 @@ const KEPT: usize = 1 << 16;
 struct Words<'a, S> {
     wordpiece: WordPiece,
     vocabulary: &'a Vocabulary,
-    local: &'a mut Local,
+    local: &'a mut ThreadState,
     sink: &'a mut S,
 }
 
@@ -165,7 +165,7 @@ impl<S: Sink> Words<'_, S> {
     /// Ends the word, if there is one.
     #[inline]
     fn end(&mut self) {
-        let Local { wordpiece: Scratch { word, origins, ends }, memo, ids, .. } = &mut *self.local;
+        let ThreadState { wordpiece: Scratch { word, origins, ends }, memo, ids, .. } = &mut *self.local;
         if word.len() == SPACE.len() {
             return;
         }

@@ -7,7 +7,6 @@
 //! exactly comes here; the loader sends every other description through the library itself.
 
 mod added;
-mod decoder;
 mod normalizer;
 mod wrapped;
 
@@ -16,16 +15,16 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use decoder::{Decoder, First, Renderer, clean};
 pub(crate) use normalizer::{Bert as NormalizerBert, Normalizer};
 pub(crate) use wrapped::{Wrapped, guarded};
 
-use super::memo::Memo;
-use super::pre_tokenizer::{Split, cascade};
-use super::sink::{Alignment, Sink};
-use super::specials::Specials;
-use super::thread::Local;
-use super::{EncodeError, Special};
+use crate::decode::tokenizers::Renderer;
+use crate::encode::memo::Memo;
+use crate::encode::output::{Alignment, Sink};
+use crate::encode::special_tokens::Specials;
+use crate::encode::thread_state::ThreadState;
+use crate::encode::{EncodeError, Special};
+use crate::split::{Split, cascade};
 use crate::unicode;
 use crate::vocabulary::{NONE, Pairs, SPACE, Vocabulary, attribute};
 use normalizer::normalize;
@@ -168,7 +167,7 @@ impl Encoder<'_> {
         &self,
         text: &[u8],
         special: Special,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
         if special.adds() {
@@ -398,7 +397,7 @@ impl Encoder<'_> {
             return;
         }
         let symbols: &[u32] = &self.vocabulary.byte_symbols;
-        let Out { local: Local { scratch, ids, .. }, sink, original, at } = out;
+        let Out { local: ThreadState { scratch, ids, .. }, sink, original, at } = out;
         scratch.clear();
         for (i, &byte) in word.iter().enumerate() {
             scratch.push(symbols.get(usize::from(byte)).copied().unwrap_or(NONE), i);
@@ -411,7 +410,7 @@ impl Encoder<'_> {
     }
 
     fn characters<S: Sink>(&self, word: &[u8], unknown: Unknown, out: &mut Out<'_, '_, S>) {
-        let Out { local: Local { scratch, ids, .. }, sink, original, at } = out;
+        let Out { local: ThreadState { scratch, ids, .. }, sink, original, at } = out;
         scratch.clear();
         let mut i = 0;
         let mut fusing = false;
@@ -545,7 +544,7 @@ impl Encoder<'_> {
         }
         out.local.word = buffer;
         // Nothing merges here: this only hands out what was pushed.
-        let Out { local: Local { scratch, ids, .. }, sink, original, at } = out;
+        let Out { local: ThreadState { scratch, ids, .. }, sink, original, at } = out;
         scratch.merge(word, &self.vocabulary.pairs, |id, span| {
             ids.push(id);
             sink.push(id, if S::SPANS { original.original(at.span::<S>(span)) } else { 0..0 });
@@ -577,7 +576,7 @@ struct Work<'w, S> {
     sink: &'w mut S,
     /// From the repaired text to the given one.
     original: &'w Alignment,
-    local: &'w mut Local,
+    local: &'w mut ThreadState,
 }
 
 impl<S: Sink> Work<'_, S> {
@@ -606,7 +605,7 @@ struct Out<'o, 'a, S> {
     sink: &'o mut S,
     original: &'a Alignment,
     at: At<'a>,
-    local: &'o mut Local,
+    local: &'o mut ThreadState,
 }
 
 impl<S: Sink> Out<'_, '_, S> {

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::Local;
-use super::sink::Sink;
+use crate::encode::output::Sink;
+use crate::encode::thread_state::ThreadState;
 use crate::unicode;
 use crate::vocabulary::{Trie, Vocabulary};
 
@@ -56,7 +56,7 @@ pub(crate) fn encode<S: Sink>(
     version: Version,
     vocabulary: &Vocabulary,
     text: &[u8],
-    local: &mut Local,
+    local: &mut ThreadState,
     sink: &mut S,
     place: impl Fn(Range<usize>) -> Range<usize>,
 ) {

@@ -9,14 +9,15 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::llama::repair;
-use super::memo::{Memo, Place};
-use super::partition::{Fragment, partition};
-use super::pre_tokenizer::Split;
-use super::sink::{Alignment, Sink};
-use super::specials::Specials;
-use super::thread::Local;
-use super::{EncodeError, Special, SpecialText};
+use super::llama_cpp::repair;
+use crate::decode::SpecialText;
+use crate::encode::memo::{Memo, Place};
+use crate::encode::output::{Alignment, Sink};
+use crate::encode::partition::{Fragment, partition};
+use crate::encode::special_tokens::Specials;
+use crate::encode::thread_state::ThreadState;
+use crate::encode::{EncodeError, Special};
+use crate::split::Split;
 use crate::vocabulary::{NONE, Pairs, Vocabulary, attribute};
 
 /// What the format adds to a vocabulary.
@@ -43,7 +44,7 @@ impl Encoder<'_> {
         &self,
         text: &[u8],
         special: Special,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
         if let Some(bos) = self.recipe.bos.filter(|_| special.adds()) {
@@ -70,7 +71,7 @@ impl Encoder<'_> {
         &self,
         text: &[u8],
         span: Range<usize>,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
         let (text, alignment) =
@@ -93,10 +94,10 @@ impl Encoder<'_> {
         place: Option<Place>,
         base: usize,
         alignment: &Alignment,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
-        let Local { scratch, ids, memo, .. } = local;
+        let ThreadState { scratch, ids, memo, .. } = local;
         ids.clear();
         let original = |span: Range<usize>| alignment.original(base + span.start..base + span.end);
         let mut result = Ok(());

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::{EncodeError, Special, Tokenizer};
+use super::Tokenizer;
+use crate::encode::{EncodeError, Special};
 use crate::formats::FormatError;
 use crate::formats::gguf::{OnUnknownPre, load};
 use crate::gguf::{Gguf, GgufBuilder};
@@ -532,18 +533,18 @@ proptest! {
             "<oov>" => Some(OOV),
             _ => Some(group(name.strip_suffix('\u{E000}')?)).filter(|&id| id != OOV || name.starts_with("ANNNNN")),
         };
-        let engine = super::dna::Dna::new(auto_tags, token).unwrap();
+        let engine = crate::model::dna::Dna::new(auto_tags, token).unwrap();
         let mut found = Vec::new();
         engine.parts(text.as_bytes(), &mut |part| match part {
-            super::dna::Part::Token(id, _) => found.push(Dna::Token(id)),
-            super::dna::Part::Text(range) if auto_tags => {
+            crate::model::dna::Part::Token(id, _) => found.push(Dna::Token(id)),
+            crate::model::dna::Part::Text(range) if auto_tags => {
                 let text = &text[range];
                 engine.untagged(text.as_bytes(), &mut |part| found.push(match part {
-                    super::dna::Part::Token(id, _) => Dna::Token(id),
-                    super::dna::Part::Text(range) => Dna::Text(text[range].into()),
+                    crate::model::dna::Part::Token(id, _) => Dna::Token(id),
+                    crate::model::dna::Part::Text(range) => Dna::Text(text[range].into()),
                 }));
             }
-            super::dna::Part::Text(range) => found.push(Dna::Text(text[range].into())),
+            crate::model::dna::Part::Text(range) => found.push(Dna::Text(text[range].into())),
         });
         let mut expected = Vec::new();
         dna(&text, auto_tags, &mut expected);
@@ -566,7 +567,7 @@ fn spaced_dna_is_what_the_pattern_finds() {
     };
     proptest!(ProptestConfig::with_cases(2000), |(parts in prop::collection::vec("[ACGT]{1,6}[ \t]{0,2}|[ACGT]{2,5} |x|é| |N", 0..24))| {
         let text = parts.concat();
-        let kept = super::dna::unspaced(text.as_bytes());
+        let kept = crate::model::dna::unspaced(text.as_bytes());
         let kept = kept.map_or(text.clone(), |kept| kept.into_iter().map(|range| &text[range]).collect());
         prop_assert_eq!(kept, joined(&text));
     });
@@ -742,7 +743,7 @@ fn a_first_byte_that_is_only_a_prefix_is_unknown() {
 
 #[test]
 fn rwkv_escapes() {
-    use super::rwkv::unescape;
+    use crate::model::rwkv::unescape;
     assert_eq!(unescape(br"a\t\n\r\x0a\xff\\\'\q"), b"a\t\n\r\x0A\xFF\\'q");
     assert_eq!(unescape(br"a\"), b"a");
     assert_eq!(unescape(br"a\x"), b"a");

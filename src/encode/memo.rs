@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::sink::Sink;
+use super::output::Sink;
 use crate::vocabulary::load;
 
 /// The longest pre-token that makes, with its length, one 16-byte key. 99.8 % of English pre-tokens do; of scripts that take

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::specials::Specials;
+use crate::encode::special_tokens::Specials;
 use crate::vocabulary::{Vocabulary, attribute};
 
 /// A part of the text.

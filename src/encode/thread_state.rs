@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 
-use super::bpe::Scratch;
 use super::memo::{Characters, Memo};
-use super::unigram::Lattice;
+use crate::model::bpe::Scratch;
+use crate::model::unigram::Lattice;
 
 /// Scratch space and memo of one tokenizer on one thread: up to three megabytes once it has seen much text.
-pub(crate) struct Local {
+pub(crate) struct ThreadState {
     pub(crate) scratch: Scratch,
     pub(crate) memo: Memo,
     /// The ids of the word at hand, on their way into the memo.
@@ -19,13 +19,13 @@ pub(crate) struct Local {
     /// A word whose spaces had to be rewritten.
     pub(crate) escaped: Vec<u8>,
     pub(crate) characters: Characters,
-    pub(crate) unigram: super::unigram::Scratch,
-    pub(crate) wordpiece: super::wordpiece::Scratch,
-    pub(crate) plamo: super::plamo::Scratch,
-    pub(crate) sentencepiece: super::sentencepiece::Scratch,
+    pub(crate) unigram: crate::model::unigram::Scratch,
+    pub(crate) wordpiece: crate::model::wordpiece::Scratch,
+    pub(crate) plamo: crate::model::plamo::Scratch,
+    pub(crate) sentencepiece: crate::semantics::sentencepiece::Scratch,
 }
 
-impl Local {
+impl ThreadState {
     fn new() -> Self {
         Self {
             scratch: Scratch::default(),
@@ -35,10 +35,10 @@ impl Local {
             lattice: Lattice::default(),
             escaped: Vec::new(),
             characters: Characters::default(),
-            unigram: super::unigram::Scratch::default(),
-            wordpiece: super::wordpiece::Scratch::default(),
-            plamo: super::plamo::Scratch::default(),
-            sentencepiece: super::sentencepiece::Scratch::default(),
+            unigram: crate::model::unigram::Scratch::default(),
+            wordpiece: crate::model::wordpiece::Scratch::default(),
+            plamo: crate::model::plamo::Scratch::default(),
+            sentencepiece: crate::semantics::sentencepiece::Scratch::default(),
         }
     }
 }
@@ -47,17 +47,17 @@ impl Local {
 const MOST: usize = 4;
 
 thread_local! {
-    static LOCALS: RefCell<Vec<(u64, Box<Local>)>> = const { RefCell::new(Vec::new()) };
+    static LOCALS: RefCell<Vec<(u64, Box<ThreadState>)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs `work` with this thread's [`Local`] of the tokenizer numbered `owner`.
-pub(crate) fn with<T>(owner: u64, work: impl FnOnce(&mut Local) -> T) -> T {
+/// Runs `work` with this thread's [`ThreadState`] of the tokenizer numbered `owner`.
+pub(crate) fn with<T>(owner: u64, work: impl FnOnce(&mut ThreadState) -> T) -> T {
     // Taken out while in use: should `work` come back here, it finds a consistent list and makes a second one.
     let taken = LOCALS.with_borrow_mut(|locals| {
         let at = locals.iter().position(|(of, _)| *of == owner)?;
         Some(locals.remove(at).1)
     });
-    let mut local = taken.unwrap_or_else(|| Box::new(Local::new()));
+    let mut local = taken.unwrap_or_else(|| Box::new(ThreadState::new()));
     let result = work(&mut local);
     LOCALS.with_borrow_mut(|locals| {
         if locals.len() >= MOST {

@@ -11,8 +11,8 @@ use unicode_normalization_alignments::{IsNormalized, UnicodeNormalization};
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use crate::tokenizer::sink::{Alignment, Sink};
-use crate::tokenizer::{EncodeError, MOST_BYTES};
+use crate::encode::output::{Alignment, Sink};
+use crate::encode::{EncodeError, MOST_BYTES};
 use crate::vocabulary::Charsmap;
 
 /// One rewriting of text.

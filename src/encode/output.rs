@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::memo::MOST_IDS;
+use crate::encode::memo::MOST_IDS;
 
 /// Takes ids in order. One encoder serves all sinks; what a sink does not need is never computed.
 pub(crate) trait Sink {

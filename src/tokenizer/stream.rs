@@ -1,12 +1,14 @@
 //! Ids → text, at once and as they come. Both take the same steps, so that they cannot differ.
 
-use super::{DecodeError, Pipeline, SpecialText, Tokenizer, llama, pipeline, sentencepiece, tiktoken};
+use super::Tokenizer;
+use crate::decode::{DecodeError, SpecialText, tokenizers};
+use crate::semantics::{Pipeline, llama_cpp, sentencepiece, tiktoken};
 
 /// What decoding remembers from one id to the next.
 #[derive(Clone, Debug)]
 enum State {
-    Llama(llama::Decoder),
-    Pipeline(pipeline::Decoder),
+    Llama(llama_cpp::Decoder),
+    Pipeline(tokenizers::Decoder),
     /// A decoder that is not known here may change any text with the next id.
     Crate(Vec<u32>, SpecialText),
     SentencePiece(sentencepiece::Decoder),
@@ -17,10 +19,12 @@ enum State {
 impl State {
     fn new(tokenizer: &Tokenizer, special: SpecialText) -> Self {
         match &tokenizer.recipe().pipeline {
-            Pipeline::Llama(recipe) => Self::Llama(llama::Decoder::new(recipe, special)),
-            Pipeline::Tokenizers(recipe) => Self::Pipeline(pipeline::Decoder::new(&recipe.renderer, special)),
+            Pipeline::Llama(recipe) => Self::Llama(llama_cpp::Decoder::new(recipe, special)),
+            Pipeline::Tokenizers(recipe) => {
+                Self::Pipeline(tokenizers::Decoder::new(&recipe.renderer, special))
+            }
             Pipeline::Crate(wrapped) => match &wrapped.renderer {
-                Some(renderer) => Self::Pipeline(pipeline::Decoder::new(renderer, special)),
+                Some(renderer) => Self::Pipeline(tokenizers::Decoder::new(renderer, special)),
                 None => Self::Crate(Vec::new(), special),
             },
             Pipeline::SentencePiece(_) => Self::SentencePiece(sentencepiece::Decoder::new(special)),
@@ -78,7 +82,7 @@ impl State {
     }
 }
 
-fn renderer(pipeline: &Pipeline) -> Option<&pipeline::Renderer> {
+fn renderer(pipeline: &Pipeline) -> Option<&tokenizers::Renderer> {
     match pipeline {
         Pipeline::Tokenizers(recipe) => Some(&recipe.renderer),
         Pipeline::Crate(wrapped) => wrapped.renderer.as_ref(),
@@ -99,7 +103,7 @@ fn cleans(tokenizer: &Tokenizer) -> bool {
 fn clean(tokenizer: &Tokenizer, text: &mut Vec<u8>) {
     match &tokenizer.recipe().pipeline {
         Pipeline::SentencePiece(recipe) => sentencepiece::denormalize(recipe, text),
-        _ => llama::clean_spaces(text),
+        _ => llama_cpp::clean_spaces(text),
     }
 }
 
@@ -108,7 +112,7 @@ fn clean_prefix(tokenizer: &Tokenizer, text: &[u8]) -> usize {
     match &tokenizer.recipe().pipeline {
         // Its rules may span any number of characters.
         Pipeline::SentencePiece(_) => 0,
-        _ => llama::clean_prefix(text),
+        _ => llama_cpp::clean_prefix(text),
     }
 }
 

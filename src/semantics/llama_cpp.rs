@@ -9,19 +9,21 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::bpe::{Joined, Merges, rank_of_score};
-use super::dna::{self, Dna};
-use super::memo::{Memo, Place};
-use super::partition::{Fragment, partition};
-use super::plamo;
-use super::pre_tokenizer::{GgufSplit, PreKind, Split, mmbert, nemotron, soprano};
-use super::rwkv;
-use super::sink::{Alignment, Sink, WithOffsets};
-use super::specials::Specials;
-use super::thread::Local;
-use super::unigram::Unigram;
-use super::wordpiece::WordPiece;
-use super::{EncodeError, Special, SpecialText, SpecialTokens};
+use super::roles::SpecialTokens;
+use crate::decode::SpecialText;
+use crate::encode::memo::{Memo, Place};
+use crate::encode::output::{Alignment, Sink, WithOffsets};
+use crate::encode::partition::{Fragment, partition};
+use crate::encode::special_tokens::Specials;
+use crate::encode::thread_state::ThreadState;
+use crate::encode::{EncodeError, Special};
+use crate::model::bpe::{Joined, Merges, rank_of_score};
+use crate::model::dna::{self, Dna};
+use crate::model::plamo;
+use crate::model::rwkv;
+use crate::model::unigram::Unigram;
+use crate::model::wordpiece::WordPiece;
+use crate::split::{GgufSplit, PreKind, Split, mmbert, nemotron, soprano};
 use crate::unicode;
 use crate::vocabulary::{NONE, Pairs, SPACE, Vocabulary, attribute};
 
@@ -99,7 +101,7 @@ impl Encoder<'_> {
         &self,
         text: &[u8],
         special: Special,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
         let Recipe { add_bos, add_eos, special: ref ids, .. } = *self.recipe;
@@ -179,7 +181,7 @@ impl Encoder<'_> {
         text: &[u8],
         span: Range<usize>,
         after_special: bool,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
         let prefix = if self.recipe.add_space_prefix && after_special { SPACE } else { b"" };
@@ -236,7 +238,7 @@ impl Encoder<'_> {
         text: &[u8],
         span: Range<usize>,
         first: bool,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
         let fragment = &text[span.clone()];
@@ -272,7 +274,7 @@ impl Encoder<'_> {
         &self,
         bpe: &Bpe,
         text: &[u8],
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
         let alignment = Alignment::identity(0);
@@ -306,7 +308,7 @@ impl Encoder<'_> {
         text: &[u8],
         part: Range<usize>,
         alignment: &Alignment,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
         let (start, text) = (part.start, &text[part.clone()]);
@@ -324,7 +326,7 @@ impl Encoder<'_> {
         text: &[u8],
         start: usize,
         alignment: &Alignment,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
         if !S::SPANS && bpe.byte_encode {
@@ -353,7 +355,7 @@ impl Encoder<'_> {
         dna: &Dna,
         text: &[u8],
         alignment: &Alignment,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
         let mut result = Ok(());
@@ -413,7 +415,7 @@ impl Encoder<'_> {
         lowercase: bool,
         text: &[u8],
         alignment: Alignment,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
         let mut lowered = Vec::with_capacity(text.len());
@@ -448,7 +450,7 @@ impl Encoder<'_> {
         word: &[u8],
         place: Option<Place>,
         alignment: &Alignment,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) {
         local.ids.clear();
@@ -464,7 +466,7 @@ impl Encoder<'_> {
         &self,
         bpe: &Bpe,
         word: &[u8],
-        local: &mut Local,
+        local: &mut ThreadState,
         mut out: Out<'_, S>,
     ) -> Result<(), EncodeError> {
         if bpe.byte_encode {
@@ -504,7 +506,7 @@ impl Encoder<'_> {
         bpe: &Bpe,
         whole_newlines: bool,
         word: &[u8],
-        local: &mut Local,
+        local: &mut ThreadState,
         mut out: Out<'_, S>,
     ) -> Result<(), EncodeError> {
         let whole = bpe.ignore_merges || whole_newlines && word.iter().all(|&byte| byte == b'\n');
@@ -529,7 +531,7 @@ impl Encoder<'_> {
     }
 
     /// A pre-token of a byte-level vocabulary. Its ids also go to `local.ids` where spans are not wanted.
-    fn bytes<S: Sink>(&self, bpe: &Bpe, word: &[u8], local: &mut Local, out: &mut Out<'_, S>) {
+    fn bytes<S: Sink>(&self, bpe: &Bpe, word: &[u8], local: &mut ThreadState, out: &mut Out<'_, S>) {
         if bpe.ignore_merges
             && let Some(token) = self.vocabulary.token(word)
         {
@@ -542,7 +544,7 @@ impl Encoder<'_> {
         for (i, &byte) in word.iter().enumerate() {
             local.scratch.push(symbols.get(usize::from(byte)).copied().unwrap_or(NONE), i);
         }
-        let Local { scratch, ids, .. } = local;
+        let ThreadState { scratch, ids, .. } = local;
         let pairs: &Pairs = &self.vocabulary.pairs;
         scratch.merge(word, pairs, |symbol, span| {
             if symbol < self.vocabulary.len {
@@ -572,7 +574,7 @@ impl Encoder<'_> {
         place: Option<Place>,
         merges: &impl Merges,
         unknown: Unknown,
-        local: &mut Local,
+        local: &mut ThreadState,
         out: Out<'_, S>,
     ) -> Result<(), EncodeError> {
         let mut escaped = std::mem::take(&mut local.escaped);
@@ -601,7 +603,7 @@ impl Encoder<'_> {
         place: Option<Place>,
         merges: &impl Merges,
         unknown: Unknown,
-        local: &mut Local,
+        local: &mut ThreadState,
         out: Out<'_, S>,
     ) -> Result<(), EncodeError> {
         if place.is_some_and(|place| local.memo.recall_into(place, out.sink)) {
@@ -617,10 +619,10 @@ impl Encoder<'_> {
         place: Option<Place>,
         merges: &impl Merges,
         unknown: Unknown,
-        local: &mut Local,
+        local: &mut ThreadState,
         mut out: Out<'_, S>,
     ) -> Result<(), EncodeError> {
-        let Local { scratch, ids, memo, characters, .. } = local;
+        let ThreadState { scratch, ids, memo, characters, .. } = local;
         ids.clear();
         scratch.clear();
         let mut at = 0;

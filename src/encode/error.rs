@@ -1,6 +1,6 @@
 //! What can go wrong between text and ids.
 
-use super::pre_tokenizer::SplitError;
+use crate::split::SplitError;
 use crate::vocabulary::CharsmapError;
 
 /// Why a text has no ids.
@@ -47,26 +47,6 @@ pub enum EncodeError {
     },
     /// The `tokenizers` crate, which runs the pipelines no engine here covers, refused the text.
     #[error("the tokenizers crate could not encode the text")]
-    Crate {
-        /// Its error.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-/// Why ids have no text.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// The id names no token.
-    #[error("expected a token id below {vocab_size} that is in use, found {id}")]
-    UnknownId {
-        /// The id.
-        id: u32,
-        /// One more than the highest id.
-        vocab_size: u32,
-    },
-    /// The `tokenizers` crate, which runs the pipelines no engine here covers, refused the ids.
-    #[error("the tokenizers crate could not decode the ids")]
     Crate {
         /// Its error.
         source: Box<dyn std::error::Error + Send + Sync>,

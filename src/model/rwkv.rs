@@ -1,7 +1,7 @@
 //! RWKV World: always the longest token that the rest of the text begins with.
 
-use super::EncodeError;
-use super::sink::Sink;
+use crate::encode::EncodeError;
+use crate::encode::output::Sink;
 use crate::vocabulary::Trie;
 
 /// One fragment, that begins at byte `base` of the text. A byte that begins no token is `unknown`.

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::is_normalized;
-use crate::tokenizer::EncodeError;
-use crate::tokenizer::specials::Specials;
+use crate::encode::EncodeError;
+use crate::encode::special_tokens::Specials;
 use crate::vocabulary::{Vocabulary, attribute};
 
 /// Calls `each` with the added tokens of `text`, and with what lies between them (`None`), in order; nothing is empty.

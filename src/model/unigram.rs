@@ -7,9 +7,10 @@ use std::ops::{Add, Range};
 
 use serde::{Deserialize, Serialize};
 
-use super::memo::Memo;
-use super::sink::{Origins, Sink};
-use super::{EncodeError, Local, MOST_BYTES};
+use crate::encode::memo::Memo;
+use crate::encode::output::{Origins, Sink};
+use crate::encode::thread_state::ThreadState;
+use crate::encode::{EncodeError, MOST_BYTES};
 use crate::unicode;
 use crate::vocabulary::{Charsmap, SPACE, Trie, Vocabulary};
 
@@ -58,7 +59,7 @@ impl Unigram {
         vocabulary: &Vocabulary,
         text: &[u8],
         base: usize,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
         words: impl FnOnce(&[u8], &mut dyn FnMut(Range<usize>)),
     ) -> Result<(), EncodeError> {

@@ -2,7 +2,7 @@
 //!
 //! Reference: sentencepiece 0.2.3, `normalizer.cc`, `bpe_model.cc`, `unigram_model.cc` (`EncodeOptimized`), `char_model.cc`,
 //! `word_model.cc`, and `EncodeOptimized` and `DecodeOptimized` of `sentencepiece_processor.cc`. A GGUF made from the same model
-//! encodes differently in places, see [`llama`](super::llama).
+//! encodes differently in places, see [`llama`](super::llama_cpp).
 //!
 //! sentencepiece itself does not look for control pieces in a text. With [`Special::Parse`] the text is cut at them first, the
 //! longest where several begin, and each part is encoded as a text of its own.
@@ -14,13 +14,14 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::bpe::Merges;
-use super::memo::Memo;
-use super::partition::{Fragment, partition};
-use super::sink::{Alignment, Sink};
-use super::specials::Specials;
-use super::thread::Local;
-use super::{EncodeError, Special, SpecialText};
+use crate::decode::SpecialText;
+use crate::encode::memo::Memo;
+use crate::encode::output::{Alignment, Sink};
+use crate::encode::partition::{Fragment, partition};
+use crate::encode::special_tokens::Specials;
+use crate::encode::thread_state::ThreadState;
+use crate::encode::{EncodeError, Special};
+use crate::model::bpe::Merges;
 use crate::unicode;
 use crate::vocabulary::{Charsmap, NONE, Rank, SPACE, Trie, Vocabulary, attribute};
 
@@ -103,7 +104,7 @@ impl Encoder<'_> {
         &self,
         text: &[u8],
         special: Special,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
         if let Some(bos) = self.recipe.bos.filter(|_| special.adds()) {
@@ -131,7 +132,7 @@ impl Encoder<'_> {
         &self,
         text: &[u8],
         base: usize,
-        local: &mut Local,
+        local: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
         let normalizer = &self.recipe.normalizer;
@@ -183,13 +184,13 @@ impl Encoder<'_> {
     }
 
     /// One word of a BPE model: a part that no merge leaves.
-    fn word<S: Sink>(&self, word: Range<usize>, local: &mut Local, out: &mut Out<'_, S>) {
+    fn word<S: Sink>(&self, word: Range<usize>, local: &mut ThreadState, out: &mut Out<'_, S>) {
         let place = if S::SPANS { None } else { Memo::place(&out.text[word.clone()]) };
         if let Some(ids) = place.and_then(|place| local.memo.recall(place)) {
             out.extend(ids);
             return;
         }
-        let Local { scratch, ids, memo, .. } = local;
+        let ThreadState { scratch, ids, memo, .. } = local;
         ids.clear();
         let merges = Scores { vocabulary: self.vocabulary, splits: None };
         self.merge(scratch, word, &merges, out.text, |id, span| {
@@ -205,7 +206,7 @@ impl Encoder<'_> {
     /// Merges a part of `text` and calls `each(id, range in the text)` for what is left, [`NONE`] for what is no piece.
     fn merge(
         &self,
-        scratch: &mut super::bpe::Scratch,
+        scratch: &mut crate::model::bpe::Scratch,
         part: Range<usize>,
         merges: &Scores<'_>,
         text: &[u8],
@@ -232,7 +233,7 @@ impl Encoder<'_> {
 
     /// A text of a BPE model with pieces that are marked unused: what has merged into one of them is taken apart as it was joined
     /// when last seen, anywhere in the text.
-    fn resegmented<S: Sink>(&self, local: &mut Local, out: &mut Out<'_, S>) {
+    fn resegmented<S: Sink>(&self, local: &mut ThreadState, out: &mut Out<'_, S>) {
         let splits = RefCell::default();
         let merges = Scores { vocabulary: self.vocabulary, splits: Some(&splits) };
         let mut merged = Vec::new();

@@ -3,9 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::{Frame, Renderer, repair};
-use crate::tokenizer::sink::Sink;
-use crate::tokenizer::{DecodeError, EncodeError, Special, SpecialText};
+use super::{Frame, repair};
+use crate::decode::tokenizers::Renderer;
+use crate::decode::{DecodeError, SpecialText};
+use crate::encode::output::Sink;
+use crate::encode::{EncodeError, Special};
 
 /// A tokenizer of that crate, with the reason why it is here. Cheap to clone.
 #[derive(Clone)]
