@@ -1,17 +1,15 @@
-//! Ids → text.
+//! Ids → text, as each source renders them.
 
 mod error;
+mod llama_cpp;
+mod options;
+mod sentencepiece;
+pub(crate) mod state;
+mod tiktoken;
 pub(crate) mod tokenizers;
 
-pub use error::DecodeError;
+#[cfg(test)]
+pub(crate) use llama_cpp::clean_spaces;
 
-/// What decoding does with special tokens.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[expect(clippy::exhaustive_enums, reason = "a piece is rendered or it is not")]
-pub enum SpecialText {
-    /// Leave them out: the text a person reads.
-    #[default]
-    Skip,
-    /// Render each as its text, such as `<|im_end|>`.
-    Render,
-}
+pub use error::DecodeError;
+pub use options::SpecialText;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decode::SpecialText;
+use super::options::SpecialText;
 use crate::vocabulary::{Vocabulary, attribute};
 
 /// What rendering must know beside the pieces.

@@ -52,3 +52,6 @@ pub enum EncodeError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
+
+/// Rewriting a text may triple it (`▁` for a space), and places in it are kept in 32 bits.
+pub(crate) const MOST_BYTES: usize = u32::MAX as usize / 4;

@@ -1,48 +1,17 @@
-//! Text → ids: the stages that every semantics shares.
+//! Text → ids: the road that every source shares. [`road`] has its stages.
 
+mod added_tokens;
 mod error;
-pub(crate) mod memo;
+mod memo;
+pub(crate) mod normalize;
+mod options;
 pub(crate) mod output;
-pub(crate) mod partition;
+mod partition;
+pub(crate) mod road;
 pub(crate) mod special_tokens;
 pub(crate) mod thread_state;
+mod words;
 
 pub use error::EncodeError;
-
-/// Which special tokens take part in encoding: the field's two switches, *add* those that frame a text (BOS, EOS, …), and
-/// *parse* those that are spelled out in it.
-///
-/// Parse only text you trust: a user who writes `<|im_end|>` into a parsed prompt ends the turn.
-///
-/// A `tokenizer.json` has only the first switch: like the `tokenizers` library, its tokenizer always recognises the added tokens that
-/// stand in a text, so [`Special::Ignore`] is [`Special::Parse`] there.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[expect(clippy::exhaustive_enums, reason = "two switches have four settings")]
-pub enum Special {
-    /// Neither: the text and nothing but the text.
-    #[default]
-    Ignore,
-    /// Add the special tokens the model wants around a text.
-    Add,
-    /// Take special tokens in the text for what they are.
-    Parse,
-    /// Both.
-    AddAndParse,
-}
-
-impl Special {
-    /// Whether special tokens are added around the text.
-    #[must_use]
-    pub fn adds(self) -> bool {
-        matches!(self, Self::Add | Self::AddAndParse)
-    }
-
-    /// Whether special tokens are recognised in the text.
-    #[must_use]
-    pub fn parses(self) -> bool {
-        matches!(self, Self::Parse | Self::AddAndParse)
-    }
-}
-
-/// Rewriting a text may triple it (`▁` for a space), and places in it are kept in 32 bits.
-pub(crate) const MOST_BYTES: usize = u32::MAX as usize / 4;
+pub(crate) use error::MOST_BYTES;
+pub use options::Special;

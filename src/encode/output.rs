@@ -13,12 +13,12 @@ pub(crate) trait Sink {
     fn push(&mut self, id: u32, span: Range<usize>);
 
     /// Takes ids without places; only called where [`Sink::SPANS`] is false.
-    fn extend(&mut self, ids: &[u32]);
+    fn push_all(&mut self, ids: &[u32]);
 
     /// Takes the first `count` of `ids`; only called where [`Sink::SPANS`] is false.
     #[inline]
-    fn extend_few(&mut self, ids: &[u32; MOST_IDS], count: usize) {
-        self.extend(&ids[..count.min(MOST_IDS)]);
+    fn push_few(&mut self, ids: &[u32; MOST_IDS], count: usize) {
+        self.push_all(&ids[..count.min(MOST_IDS)]);
     }
 }
 
@@ -31,12 +31,12 @@ impl Sink for Vec<u32> {
     }
 
     #[inline]
-    fn extend(&mut self, ids: &[u32]) {
+    fn push_all(&mut self, ids: &[u32]) {
         self.extend_from_slice(ids);
     }
 
     #[inline]
-    fn extend_few(&mut self, ids: &[u32; MOST_IDS], count: usize) {
+    fn push_few(&mut self, ids: &[u32; MOST_IDS], count: usize) {
         // All of them, which is one store, and then not those behind: quicker than a copy of any length.
         let len = self.len() + count;
         self.extend_from_slice(ids);
@@ -55,7 +55,7 @@ impl Sink for Count {
         self.0 += 1;
     }
 
-    fn extend(&mut self, ids: &[u32]) {
+    fn push_all(&mut self, ids: &[u32]) {
         self.0 += ids.len();
     }
 }
@@ -75,106 +75,127 @@ impl Sink for WithOffsets {
         self.offsets.push(span);
     }
 
-    fn extend(&mut self, _: &[u32]) {
+    fn push_all(&mut self, _: &[u32]) {
         unreachable!("only sinks without spans take bare ids");
+    }
+}
+
+/// Makes one id of several unknown ones in a row, also across words.
+pub(crate) struct FuseUnknown<'s, S> {
+    pub(crate) sink: &'s mut S,
+    pub(crate) unknown: u32,
+    /// An unknown that has not been passed on, since more may follow: where it stands.
+    held: Option<Range<usize>>,
+}
+
+impl<'s, S: Sink> FuseUnknown<'s, S> {
+    pub(crate) fn new(sink: &'s mut S, unknown: u32) -> Self {
+        Self { sink, unknown, held: None }
+    }
+
+    /// To be called before anything else goes to the sink.
+    #[inline]
+    pub(crate) fn flush(&mut self) {
+        if let Some(span) = self.held.take() {
+            self.sink.push(self.unknown, span);
+        }
+    }
+}
+
+impl<S: Sink> Sink for FuseUnknown<'_, S> {
+    const SPANS: bool = S::SPANS;
+
+    #[inline]
+    fn push(&mut self, id: u32, span: Range<usize>) {
+        if id != self.unknown {
+            self.flush();
+            self.sink.push(id, span);
+        } else if let Some(held) = &mut self.held {
+            held.end = span.end;
+        } else {
+            self.held = Some(span);
+        }
+    }
+
+    #[inline]
+    fn push_all(&mut self, ids: &[u32]) {
+        if self.held.is_some() || ids.contains(&self.unknown) {
+            ids.iter().for_each(|&id| self.push(id, 0..0));
+        } else {
+            self.sink.push_all(ids);
+        }
     }
 }
 
 /// From positions in a text that was rewritten back to the original one.
 ///
-/// Kept only for sinks that want spans: 4 bytes a byte of text.
+/// Kept only for sinks that want spans: 8 bytes a byte of text.
 #[derive(Clone, Debug)]
 pub(crate) enum Alignment {
     /// The text is the part of the original that begins here.
     Identity(usize),
-    /// For each byte of the rewritten text the byte of the original that it comes from, and where the original part ends.
-    Rewritten {
-        /// Where the part begins in the original; `origin` counts from there.
-        base: usize,
-        origin: Vec<u32>,
-        len: usize,
-    },
+    /// For each byte of the rewritten text the part of the original that it comes from, and where the last part ends.
+    Rewritten(Vec<Place>, u32),
 }
 
+/// `(start, end)` in bytes.
+pub(crate) type Place = (u32, u32);
+
 impl Alignment {
-    /// The text is the part of the original that begins at `base`.
-    pub(crate) fn identity(base: usize) -> Self {
-        Self::Identity(base)
-    }
-
-    /// Byte `i` of the rewritten text comes from byte `base + origin[i]` of the original; the part has `len` bytes.
-    pub(crate) fn new(origin: Vec<u32>, base: usize, len: usize) -> Self {
-        Self::Rewritten { base, origin, len }
-    }
-
-    /// The text was rewritten once more: byte `i` comes from byte `origin[i]` of the `len` bytes before.
-    pub(crate) fn then(self, origin: Vec<u32>, len: usize) -> Self {
-        match self {
-            Self::Identity(base) => Self::Rewritten { base, origin, len },
-            Self::Rewritten { base, origin: before, len: end } => {
-                let through = |at: u32| before.get(at as usize).copied().unwrap_or(end as u32);
-                Self::Rewritten { base, origin: origin.into_iter().map(through).collect(), len: end }
-            }
+    /// Byte `i` of the text was rewritten from `places[i]` of the text before, which has `len` bytes.
+    pub(crate) fn then(&self, mut places: Vec<Place>, len: usize) -> Self {
+        for place in &mut places {
+            let range = self.original(place.0 as usize..place.1 as usize);
+            *place = (range.start as u32, range.end as u32);
         }
-    }
-
-    /// That of a part of the rewritten text for itself.
-    pub(crate) fn part(&self, part: Range<usize>) -> Self {
-        match self {
-            Self::Identity(base) => Self::Identity(base + part.start),
-            Self::Rewritten { base, origin, len } => {
-                let end = origin.get(part.end).map_or(*len, |&origin| origin as usize);
-                Self::Rewritten {
-                    base: *base,
-                    origin: origin.get(part).unwrap_or_default().to_vec(),
-                    len: end,
-                }
-            }
-        }
+        Self::Rewritten(places, self.original(len..len).start as u32)
     }
 
     /// The place in the original of a range of the rewritten text.
     pub(crate) fn original(&self, span: Range<usize>) -> Range<usize> {
         match self {
             Self::Identity(base) => base + span.start..base + span.end,
-            Self::Rewritten { base, origin, len } => {
-                let at = |i: usize| base + origin.get(i).map_or(*len, |&origin| origin as usize);
-                at(span.start)..at(span.end)
+            Self::Rewritten(places, end) => {
+                let start = places.get(span.start).map_or(*end, |place| place.0) as usize;
+                if span.is_empty() {
+                    return start..start;
+                }
+                let end = places.get(span.end - 1).map_or(*end, |place| place.1) as usize;
+                start..end.max(start)
             }
         }
     }
 }
 
-/// Where each byte of a rewritten text came from, for rewritings that drop and gather characters: a start alone would not tell
-/// where the part that became a token ends.
-///
-/// Kept only for sinks that want spans: 8 bytes a byte of text.
-#[derive(Debug, Default)]
-pub(crate) struct Origins(Vec<(u32, u32)>);
+/// Where a text stands in the one that `alignment` leads back from.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'a> {
+    pub(crate) alignment: &'a Alignment,
+    pub(crate) base: usize,
+}
 
-impl Origins {
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
+impl<'a> At<'a> {
+    /// That of the part of the text that begins at `start`.
+    #[inline]
+    pub(crate) fn part(self, start: usize) -> Self {
+        Self { base: self.base + start, ..self }
     }
 
-    pub(crate) fn shrink_to(&mut self, len: usize) {
-        self.0.shrink_to(len);
+    /// The place in the original of a range of the text.
+    #[inline]
+    pub(crate) fn original(self, span: Range<usize>) -> Range<usize> {
+        self.alignment.original(self.base + span.start..self.base + span.end)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// The next `bytes` bytes of the rewritten text came from `place` of the original.
-    pub(crate) fn push(&mut self, place: Range<usize>, bytes: usize) {
-        self.0.resize(self.0.len() + bytes, (place.start as u32, place.end as u32));
-    }
-
-    /// The place in the original of a range of the rewritten text, which is not empty.
-    pub(crate) fn original(&self, span: Range<usize>) -> Range<usize> {
-        let start = self.0.get(span.start).map_or(0, |&(start, _)| start as usize);
-        let end =
-            span.end.checked_sub(1).and_then(|last| self.0.get(last)).map_or(start, |&(_, end)| end as usize);
-        start..end.max(start)
+    /// The alignment of the text rewritten: byte `i` comes from `places[i]` of the `len` bytes before. Without `places` nobody asks.
+    pub(crate) fn then(self, places: Option<Vec<Place>>, len: usize) -> Alignment {
+        match places {
+            None => Alignment::Identity(0),
+            Some(places) => {
+                let base = self.base as u32;
+                let places = places.into_iter().map(|(start, end)| (base + start, base + end)).collect();
+                self.alignment.then(places, self.base + len)
+            }
+        }
     }
 }

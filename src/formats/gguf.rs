@@ -11,10 +11,8 @@ use super::{FormatError, gguf_models};
 use crate::encode::special_tokens::Specials;
 use crate::gguf::Gguf;
 use crate::model::plamo;
-use crate::model::unigram::Unigram;
-use crate::model::wordpiece::WordPiece;
-use crate::model::{dna, rwkv};
-use crate::semantics::llama_cpp::{self, Bpe, Model, Session};
+use crate::model::rwkv;
+use crate::semantics::llama_cpp::{self, Bpe, Model, TextCut, Unigram, WordPiece};
 use crate::semantics::{Pipeline, Recipe, SpecialTokens};
 use crate::split::{Pre, PreKind, Split};
 use crate::tokenizer::Tokenizer;
@@ -243,13 +241,14 @@ impl Kind {
         let lowercase = self.pre().is_none_or(|pre| pre.lowercase_default);
         let lowercase = flag("tokenizer.ggml.normalizer.lowercase", lowercase);
         let unknown = special.unk.unwrap_or(NONE);
-        let session = match self {
+        let cut = match self {
             Self::Dna(_) => {
                 let auto_tags = flag("tokenizer.ggml.dna_auto_tags", false);
-                dna::Dna::new(auto_tags, |text| tokens.by_name(text)).map_or(Session::Plain, Session::Dna)
+                crate::split::dna::Dna::new(auto_tags, |text| tokens.by_name(text))
+                    .map_or(TextCut::None, TextCut::Dna)
             }
-            Self::Whitespace(_) => Session::Whitespace { lowercase },
-            _ => Session::Plain,
+            Self::Whitespace(_) => TextCut::Whitespace { lowercase },
+            _ => TextCut::None,
         };
         Ok(match self {
             Self::Spm => Model::Spm,
@@ -274,7 +273,7 @@ impl Kind {
                 byte_encode: pre.byte_encode,
                 ignore_merges: pre.ignore_merges,
                 metaspace_first,
-                session,
+                cut,
             }),
         })
     }
@@ -467,7 +466,10 @@ impl Tokens {
     fn unmarked(&self, id: u32) -> Option<&[u8]> {
         self.marked_from.filter(|&from| id > from)?;
         // The marker is not of the alphabet, so the key is the text.
-        let text = self.builder.key(id).strip_suffix(dna::MARKER.encode_utf8(&mut [0; 4]).as_bytes())?;
+        let text = self
+            .builder
+            .key(id)
+            .strip_suffix(crate::split::dna::MARKER.encode_utf8(&mut [0; 4]).as_bytes())?;
         let len = text.iter().rposition(|&byte| byte != b'N').map_or(text.len(), |last| last + 1);
         (!text.is_empty()).then_some(&text[..len])
     }

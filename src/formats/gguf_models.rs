@@ -3,8 +3,8 @@
 use super::FormatError;
 use super::gguf::{FILE, TOKENS, value, vocabulary_error};
 use crate::gguf::Gguf;
-use crate::model::unigram::Unigram;
 use crate::model::{plamo, rwkv};
+use crate::semantics::llama_cpp::Unigram;
 use crate::unicode;
 use crate::vocabulary::{Builder, Charsmap, NONE, Table, Trie, Vocabulary, attribute};
 

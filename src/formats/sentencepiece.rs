@@ -6,8 +6,9 @@ use prost::bytes::Bytes;
 
 use super::FormatError;
 use super::side_files::SideFiles;
+use crate::encode::normalize::SentencePieceText;
 use crate::encode::special_tokens::Specials;
-use crate::semantics::sentencepiece::{self, Model, Normalizer};
+use crate::semantics::sentencepiece::{self, Model};
 use crate::semantics::{Pipeline, Recipe, SpecialTokens};
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{Alphabet, Builder, Charsmap, NONE, Trie, attribute};
@@ -206,7 +207,7 @@ enum CharsmapShape {
 }
 
 impl NormalizerSpec {
-    fn read(&self, whitespace_as_suffix: bool) -> Result<(Normalizer, Charsmap), CharsmapShape> {
+    fn read(&self, whitespace_as_suffix: bool) -> Result<(SentencePieceText, Charsmap), CharsmapShape> {
         let bytes = self.precompiled_charsmap.as_deref().unwrap_or_default();
         let charsmap = if bytes.is_empty() { Charsmap::default() } else { Charsmap::parse(bytes)? };
         let array = charsmap.units.len() * 4;
@@ -216,7 +217,7 @@ impl NormalizerSpec {
         if bytes.last().is_some_and(|&last| last != 0) {
             return Err(CharsmapShape::End);
         }
-        let normalizer = Normalizer {
+        let normalizer = SentencePieceText {
             add_dummy_prefix: self.add_dummy_prefix.unwrap_or(true),
             remove_extra_whitespaces: self.remove_extra_whitespaces.unwrap_or(true),
             escape_whitespaces: self.escape_whitespaces.unwrap_or(true),

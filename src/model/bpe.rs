@@ -4,13 +4,263 @@
 //! Always: of all adjacent pairs that may merge take the one with the lowest rank, of equals the leftmost, join it, repeat.
 //! Short words scan for the minimum; long ones keep a heap, so that no input costs more than `O(n log n)`.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::vocabulary::{Builder, NONE, Pairs, Rank, Vocabulary, VocabularyError};
+use super::tokens::{NoToken, Tokens, UnknownPiece};
+use crate::unicode;
+use crate::vocabulary::{Builder, NONE, Pairs, Rank, Vocabulary, VocabularyError, attribute};
+
+/// Byte-pair encoding, as a source wants it.
+#[derive(Clone, Debug)]
+pub(crate) struct Bpe {
+    pub(crate) start: Start,
+    pub(crate) merges: MergeBy,
+    pub(crate) whole: WholeWord,
+    pub(crate) unknown: Unknown,
+}
+
+/// What a word is before anything merges.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Start {
+    /// Bytes.
+    Bytes,
+    /// Characters, as long as their first byte says.
+    Characters,
+    /// Characters, and the pieces of [`Vocabulary::prefixes`], which never merge.
+    CharactersAndPieces,
+}
+
+/// Where ranks come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MergeBy {
+    /// [`Vocabulary::pairs`].
+    List,
+    /// The score of the token that two neighbours make up, as llama.cpp compares scores.
+    Score,
+    /// The same as sentencepiece compares them.
+    ScoreBits,
+    /// As [`MergeBy::ScoreBits`]; what has become a piece that is marked unused is taken apart again.
+    ScoreBitsAndSplit,
+}
+
+/// Which words are looked up as a whole first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum WholeWord {
+    Never,
+    Always,
+    /// Words of newlines alone.
+    Newlines,
+}
+
+/// What becomes of what has no token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unknown {
+    /// There is none: every symbol is a token.
+    None,
+    /// Before anything merges, a character's bytes, each of which has a token.
+    CharacterBytes,
+    /// Before anything merges, this token for each character.
+    Character(u32),
+    /// Before anything merges, this token for a run of characters.
+    Characters(u32),
+    /// A symbol's bytes, each as its token; those without are dropped.
+    Bytes,
+    /// A symbol's bytes; one without a token is an error.
+    BytesOrError,
+    /// This token for each symbol.
+    Symbol(u32),
+    /// An error.
+    Error,
+    /// As sentencepiece has it.
+    Piece(UnknownPiece),
+}
+
+impl Bpe {
+    /// The token that `word` is as a whole, if it is to be looked up.
+    #[inline]
+    pub(super) fn whole(&self, vocabulary: &Vocabulary, word: &[u8]) -> Option<u32> {
+        let looks = match self.whole {
+            WholeWord::Never => false,
+            WholeWord::Always => true,
+            WholeWord::Newlines => word.iter().all(|&byte| byte == b'\n'),
+        };
+        if looks { vocabulary.token(word) } else { None }
+    }
+
+    /// Merges `word`. `O(n log n)` in bytes.
+    pub(super) fn encode(
+        &self,
+        vocabulary: &Vocabulary,
+        word: &[u8],
+        scratch: &mut Scratch,
+        tokens: &mut Tokens,
+    ) -> Result<(), NoToken> {
+        self.start(vocabulary, word, scratch);
+        match self.merges {
+            MergeBy::List => self.merge(vocabulary, word, &vocabulary.pairs, scratch, tokens),
+            MergeBy::Score => {
+                let rank = |vocabulary: &Vocabulary, token| rank_of_score(vocabulary.score(token));
+                self.merge(vocabulary, word, &Joined { vocabulary, rank }, scratch, tokens)
+            }
+            MergeBy::ScoreBits => {
+                let merges = ScoreBits { vocabulary, splits: None };
+                self.merge(vocabulary, word, &merges, scratch, tokens)
+            }
+            MergeBy::ScoreBitsAndSplit => {
+                let splits = RefCell::default();
+                let merges = ScoreBits { vocabulary, splits: Some(&splits) };
+                let mut merged = Vec::new();
+                scratch.merge(word, &merges, |symbol, span| merged.push((symbol, span)));
+                let splits = splits.into_inner();
+                for (symbol, span) in merged {
+                    self.take_apart(vocabulary, word, symbol, span, &splits, 0, tokens);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Cuts the word into its first symbols.
+    fn start(&self, vocabulary: &Vocabulary, word: &[u8], scratch: &mut Scratch) {
+        scratch.clear();
+        if self.start == Start::Bytes {
+            let symbols: &[u32] = &vocabulary.byte_symbols;
+            for (at, &byte) in word.iter().enumerate() {
+                scratch.push(symbols.get(usize::from(byte)).copied().unwrap_or(NONE), at);
+            }
+            return;
+        }
+        let pieces = self.start == Start::CharactersAndPieces;
+        let mut at = 0;
+        let mut in_run = false;
+        while at < word.len() {
+            if pieces && let Some((len, id)) = vocabulary.prefixes.longest(&word[at..]) {
+                scratch.push(id | FROZEN, at);
+                at += len;
+                continue;
+            }
+            let len = unicode::utf8_len(word[at]);
+            let character = &word[at..word.len().min(at + len)];
+            let find = || vocabulary.symbol(character).unwrap_or(NONE);
+            let symbol =
+                if character.len() == len { scratch.characters.symbol(character, find) } else { find() };
+            let known = symbol < vocabulary.len;
+            match self.unknown {
+                Unknown::CharacterBytes if !known => {
+                    for (at, &byte) in (at..).zip(character) {
+                        scratch.push(vocabulary.bytes.get(usize::from(byte)).copied().unwrap_or(NONE), at);
+                    }
+                }
+                Unknown::Characters(_) if !known && in_run => {}
+                Unknown::Character(unk) | Unknown::Characters(unk) if !known => scratch.push(unk, at),
+                _ => scratch.push(symbol, at),
+            }
+            in_run = !known;
+            at += character.len();
+        }
+    }
+
+    fn merge(
+        &self,
+        vocabulary: &Vocabulary,
+        word: &[u8],
+        merges: &impl Merges,
+        scratch: &mut Scratch,
+        tokens: &mut Tokens,
+    ) -> Result<(), NoToken> {
+        // A symbol that is no plain token.
+        let unk = if let Unknown::Piece(UnknownPiece { unk, .. }) = self.unknown { unk } else { NONE };
+        let mut result = Ok(());
+        scratch.merge(word, merges, |symbol, span| {
+            if symbol < vocabulary.len && symbol != unk {
+                tokens.push(symbol, span);
+            } else if let Err(error) = self.unknown(vocabulary, word, symbol, span, tokens)
+                && result.is_ok()
+            {
+                result = Err(error);
+            }
+        });
+        result
+    }
+
+    /// A symbol that is no token.
+    #[cold]
+    fn unknown(
+        &self,
+        vocabulary: &Vocabulary,
+        word: &[u8],
+        symbol: u32,
+        span: Range<usize>,
+        tokens: &mut Tokens,
+    ) -> Result<(), NoToken> {
+        match self.unknown {
+            Unknown::Piece(unknown) => {
+                let id = if symbol == NONE { NONE } else { symbol & !FROZEN };
+                unknown.push(vocabulary, id, word, span, tokens);
+            }
+            Unknown::Symbol(token) => tokens.push(token, span),
+            Unknown::Error => {
+                return Err(NoToken {
+                    byte: word.get(span.start).copied().unwrap_or_default(),
+                    at: span.start,
+                });
+            }
+            Unknown::Bytes | Unknown::BytesOrError => {
+                // llama.cpp looks up each byte of a symbol of a byte-level vocabulary in the GPT-2 alphabet as a token of one byte.
+                // Only the ASCII characters of that alphabet are one byte; what is not found is dropped without a word.
+                for at in span {
+                    let token = vocabulary.bytes.get(usize::from(word[at])).copied().unwrap_or(NONE);
+                    if token != NONE {
+                        tokens.push(token, at..at + 1);
+                    } else if let Unknown::BytesOrError = self.unknown {
+                        return Err(NoToken { byte: word[at], at });
+                    }
+                }
+            }
+            Unknown::None | Unknown::CharacterBytes | Unknown::Character(_) | Unknown::Characters(_) => {
+                tokens.push(symbol, span);
+            }
+        }
+        Ok(())
+    }
+
+    /// What has merged into a piece that is marked unused, as it was joined when last seen.
+    fn take_apart(
+        &self,
+        vocabulary: &Vocabulary,
+        word: &[u8],
+        symbol: u32,
+        span: Range<usize>,
+        splits: &HashMap<u32, usize>,
+        depth: usize,
+        tokens: &mut Tokens,
+    ) {
+        let id = if symbol == NONE { NONE } else { symbol & !FROZEN };
+        let Unknown::Piece(unknown) = self.unknown else { return tokens.push(id, span) };
+        if depth > DEEPEST || id == NONE || vocabulary.attributes(id) & attribute::UNUSED == 0 {
+            return unknown.push(vocabulary, id, word, span, tokens);
+        }
+        let Some(&left) = splits.get(&id).filter(|&&left| left < span.len()) else {
+            return unknown.push(vocabulary, NONE, word, span, tokens);
+        };
+        let middle = span.start + left;
+        for part in [span.start..middle, middle..span.end] {
+            let id = vocabulary.token(&word[part.clone()]).unwrap_or(NONE);
+            self.take_apart(vocabulary, word, id, part, splits, depth + 1, tokens);
+        }
+    }
+}
+
+/// Marks the symbol of a piece that never merges.
+const FROZEN: u32 = 1 << 31;
+
+/// As deep as sentencepiece takes unused pieces apart (`kMaxBpeResegmentDepth`).
+const DEEPEST: usize = 100;
 
 /// What two neighbouring symbols make: the same wherever they stand, provided that both are symbols and not [`NONE`].
 pub(crate) trait Merges {
@@ -35,10 +285,10 @@ impl Merges for Pairs {
 
 /// Merges by text: two symbols merge when their joined text is a token, and that token gives the rank.
 #[derive(Clone, Copy)]
-pub(crate) struct Joined<'v, R> {
-    pub(crate) vocabulary: &'v Vocabulary,
+struct Joined<'v, R> {
+    vocabulary: &'v Vocabulary,
     /// Rank by token id.
-    pub(crate) rank: R,
+    rank: R,
 }
 
 impl<R: Fn(&Vocabulary, u32) -> Rank> Merges for Joined<'_, R> {
@@ -46,6 +296,35 @@ impl<R: Fn(&Vocabulary, u32) -> Rank> Merges for Joined<'_, R> {
     fn find(&self, _: u32, _: u32, text: &[u8]) -> Option<(Rank, u32)> {
         let token = self.vocabulary.token(text)?;
         Some(((self.rank)(self.vocabulary, token), token))
+    }
+}
+
+/// Merges by the score of the joined piece, as sentencepiece has it.
+struct ScoreBits<'v> {
+    vocabulary: &'v Vocabulary,
+    /// For each unused piece that two neighbours make up, how long the left one is, the last pair seen.
+    splits: Option<&'v RefCell<HashMap<u32, usize>>>,
+}
+
+impl Merges for ScoreBits<'_> {
+    #[inline]
+    fn find(&self, left: u32, right: u32, text: &[u8]) -> Option<(Rank, u32)> {
+        let frozen = |symbol: u32| symbol & FROZEN != 0 && symbol != NONE;
+        if frozen(left) || frozen(right) {
+            return None;
+        }
+        let id = self.vocabulary.token(text)?;
+        // By the bits of the scores, the highest first: `0.0` before `-0.0`.
+        let bits = self.vocabulary.score(id).to_bits();
+        Some((Rank(if bits >> 31 == 0 { 0x7FFF_FFFF - bits } else { bits }), id))
+    }
+
+    fn seen(&self, merged: u32, left: usize) {
+        if let Some(splits) = self.splits
+            && self.vocabulary.attributes(merged) & attribute::UNUSED != 0
+        {
+            splits.borrow_mut().insert(merged, left);
+        }
     }
 }
 
@@ -128,7 +407,7 @@ impl Merges for Others<'_> {
 }
 
 /// A rank that orders tokens as `score` does, the highest first: the bits of a float, made to sort as the float does.
-pub(crate) fn rank_of_score(score: f32) -> Rank {
+fn rank_of_score(score: f32) -> Rank {
     let bits = score.to_bits();
     let ascending = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
     // −0.0 and 0.0 are equal scores.
@@ -154,7 +433,8 @@ struct Node {
 pub(crate) struct Scratch {
     nodes: Vec<Node>,
     heap: BinaryHeap<Reverse<u64>>,
-    known: Known,
+    cache: PairCache,
+    characters: CharacterCache,
 }
 
 impl Scratch {
@@ -205,12 +485,12 @@ impl Scratch {
     }
 
     fn merge_short(&mut self, word: &[u8], merges: &impl Merges) {
-        let Self { nodes, known, .. } = self;
+        let Self { nodes, cache, .. } = self;
         // Ranks side by side, for the scan; that of a node that is gone stays behind as [`NONE`].
         let mut ranks = [NONE; SHORT];
         let ranks = &mut ranks[..nodes.len()];
         for at in 0..nodes.len() as u32 - 1 {
-            ranks[at as usize] = known.look(nodes, word, merges, at);
+            ranks[at as usize] = cache.look(nodes, word, merges, at);
         }
         loop {
             let (mut at, mut rank) = (0, NONE);
@@ -226,18 +506,18 @@ impl Scratch {
             ranks[node.next as usize] = NONE;
             let joined = join(nodes, at);
             if node.previous != NONE {
-                ranks[node.previous as usize] = known.look(nodes, word, merges, node.previous);
+                ranks[node.previous as usize] = cache.look(nodes, word, merges, node.previous);
             }
-            ranks[at as usize] = if joined { known.look(nodes, word, merges, at) } else { NONE };
+            ranks[at as usize] = if joined { cache.look(nodes, word, merges, at) } else { NONE };
         }
     }
 
     fn merge_long(&mut self, word: &[u8], merges: &impl Merges) {
-        let Self { nodes, heap, known } = self;
+        let Self { nodes, heap, cache, .. } = self;
         heap.clear();
         let entry = |rank: u32, at: u32| Reverse(u64::from(rank) << 32 | u64::from(at));
         let mut look = |nodes: &mut [Node], heap: &mut BinaryHeap<_>, at: u32| {
-            let rank = known.look(nodes, word, merges, at);
+            let rank = cache.look(nodes, word, merges, at);
             nodes[at as usize].rank = rank;
             if rank != NONE {
                 heap.push(entry(rank, at));
@@ -286,14 +566,14 @@ fn end(nodes: &[Node], word: &[u8], at: u32) -> usize {
 /// What a pair of symbols was last found to make. The same few thousand pairs make up most of all words, and a vocabulary's
 /// whole table of merges is far larger than a processor's caches.
 #[derive(Default)]
-struct Known {
+struct PairCache {
     /// Made on first use. A megabyte; memory that no pair has reached is not touched.
-    pairs: Option<Box<[KnownPair; KNOWN]>>,
+    pairs: Option<Box<[CachedPair; CACHED]>>,
 }
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
-struct KnownPair {
+struct CachedPair {
     /// Plus one: an entry of zeros is free.
     left: u32,
     right: u32,
@@ -301,7 +581,7 @@ struct KnownPair {
     merged: u32,
 }
 
-impl Known {
+impl PairCache {
     /// Notes what the node at `at` and the next one make, and gives the rank of that merge, [`NONE`] if there is none.
     #[inline]
     fn look<M: Merges>(&mut self, nodes: &mut [Node], word: &[u8], merges: &M, at: u32) -> u32 {
@@ -317,10 +597,10 @@ impl Known {
         } else {
             let pairs = self.pairs.get_or_insert_with(bytemuck::zeroed_box);
             let key = u64::from(left) << 32 | u64::from(right);
-            let pair = &mut pairs[(key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - KNOWN_BITS)) as usize];
+            let pair = &mut pairs[(key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - CACHED_BITS)) as usize];
             if pair.left != left + 1 || pair.right != right {
                 let (rank, merged) = find();
-                *pair = KnownPair { left: left + 1, right, rank, merged };
+                *pair = CachedPair { left: left + 1, right, rank, merged };
             }
             (pair.rank, pair.merged)
         };
@@ -332,14 +612,46 @@ impl Known {
     }
 }
 
-impl std::fmt::Debug for Known {
+impl std::fmt::Debug for PairCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Known").finish_non_exhaustive()
+        f.debug_struct("PairCache").finish_non_exhaustive()
     }
 }
 
-const KNOWN_BITS: u32 = 16;
-const KNOWN: usize = 1 << KNOWN_BITS;
+const CACHED_BITS: u32 = 16;
+const CACHED: usize = 1 << CACHED_BITS;
+
+/// Characters and the symbols they were last found to be.
+#[derive(Debug, Default)]
+struct CharacterCache {
+    /// Made on first use. Bytes of the character plus one, zero where nothing is remembered; and its symbol.
+    entries: Option<Box<[[u32; 2]; CHARACTERS]>>,
+}
+
+/// 16 kilobytes: ASCII and one or two other scripts.
+const CHARACTERS: usize = 1 << 11;
+
+impl CharacterCache {
+    /// The symbol of `character`, one whole character as its first byte has it, by `find` if it is not remembered.
+    #[inline]
+    fn symbol(&mut self, character: &[u8], find: impl FnOnce() -> u32) -> u32 {
+        let key = match *character {
+            [a] => u32::from(a),
+            [a, b] => u32::from_le_bytes([a, b, 0, 0]),
+            [a, b, c] => u32::from_le_bytes([a, b, c, 0]),
+            // None that is well-formed ends in 0xFF, so one more is never zero.
+            [a, b, c, d @ 0..=0xFE] => u32::from_le_bytes([a, b, c, d]),
+            _ => return find(),
+        };
+        let entries = self.entries.get_or_insert_with(bytemuck::zeroed_box);
+        let entry =
+            &mut entries[(key.wrapping_mul(0x9E37_79B1) >> (32 - CHARACTERS.trailing_zeros())) as usize];
+        if entry[0] != key + 1 {
+            *entry = [key + 1, find()];
+        }
+        entry[1]
+    }
+}
 
 /// So many nodes a thread keeps room for.
 const KEPT: usize = 1 << 14;

@@ -1,35 +1,26 @@
 //! RWKV World: always the longest token that the rest of the text begins with.
 
-use crate::encode::EncodeError;
-use crate::encode::output::Sink;
+use super::tokens::{NoToken, Tokens};
 use crate::vocabulary::Trie;
 
-/// One fragment, that begins at byte `base` of the text. A byte that begins no token is `unknown`.
+/// A byte that begins no token is `unknown`; without one it is an error, as in the package `rwkv`.
 ///
 /// llama.cpp never ends where a text begins like some token and like no whole one (its walk then starts over at the front of the
 /// fragment); here such a byte is unknown too. Vocabularies that have all 256 bytes never come to that.
 ///
 /// `O(n × longest token)` in bytes.
-pub(crate) fn encode<S: Sink>(trie: &Trie, unknown: u32, text: &[u8], base: usize, sink: &mut S) {
+pub(crate) fn encode(
+    trie: &Trie,
+    unknown: Option<u32>,
+    word: &[u8],
+    tokens: &mut Tokens,
+) -> Result<(), NoToken> {
     let walker = trie.walker();
     let mut at = 0;
-    while at < text.len() {
-        let (len, id) = walker.longest(&text[at..]).unwrap_or((1, unknown));
-        sink.push(id, base + at..base + at + len);
-        at += len;
-    }
-}
-
-/// A whole text of a vocabulary file, in which every token stands for its bytes.
-///
-/// A byte that begins no token is an error; the package `rwkv` raises one, too.
-pub(crate) fn encode_all<S: Sink>(trie: &Trie, text: &[u8], sink: &mut S) -> Result<(), EncodeError> {
-    let walker = trie.walker();
-    let mut at = 0;
-    while at < text.len() {
-        let longest = walker.longest(&text[at..]);
-        let (len, id) = longest.ok_or(EncodeError::NoByteToken { byte: text[at], offset: at })?;
-        sink.push(id, at..at + len);
+    while at < word.len() {
+        let longest = walker.longest(&word[at..]).or(unknown.map(|id| (1, id)));
+        let (len, id) = longest.ok_or(NoToken { byte: word[at], at })?;
+        tokens.push(id, at..at + len);
         at += len;
     }
     Ok(())

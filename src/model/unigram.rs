@@ -1,428 +1,176 @@
-//! Unigram language models: of all ways to cut a text into pieces, the one whose scores add up to the most.
+//! Unigram language models: of all ways to cut a word into pieces, the one whose scores add up to the most.
 //!
-//! [`Lattice`] is the search, for every source. The rest is llama.cpp's `t5` session (`llm_tokenizer_ugm_session`): its
-//! normalizer, and what it does with characters that no piece covers.
+//! Sources differ in how they add scores up, which decides between ways that are as good, and in what stands for a character that
+//! no piece covers.
 
 use std::ops::{Add, Range};
 
-use serde::{Deserialize, Serialize};
-
-use crate::encode::memo::Memo;
-use crate::encode::output::{Origins, Sink};
-use crate::encode::thread_state::ThreadState;
-use crate::encode::{EncodeError, MOST_BYTES};
+use super::tokens::{Tokens, UnknownPiece};
 use crate::unicode;
-use crate::vocabulary::{Charsmap, SPACE, Trie, Vocabulary};
+use crate::vocabulary::{NONE, Trie, Vocabulary};
 
-/// What llama.cpp's session needs beside the vocabulary's tries, scores and charsmap.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Unigram {
-    /// The text goes through NFC first.
-    pub(crate) nfc: bool,
-    /// `▁` goes in front of the first character that is no space.
-    pub(crate) add_space_prefix: bool,
-    /// Spaces before, after and between words are one `▁` in front of each word.
-    pub(crate) collapse_spaces: bool,
-    /// The token for what no piece covers, [`crate::vocabulary::NONE`] if there is none.
-    pub(crate) unknown: u32,
-    /// What a character costs that no piece covers.
-    pub(crate) unknown_score: f32,
-    /// The largest absolute value of all scores.
-    pub(crate) largest: f32,
-    /// Sums of scores below this limit are exact, in whatever order they are added up; 0 when none is.
-    pub(crate) exact_below: f64,
-    /// The ASCII characters that the normalizer passes on as they are if an ASCII character or the end follows: one bit each.
-    pub(crate) plain: [u64; 2],
+/// A search, as a source wants it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unigram {
+    /// In 64 bits; a character that no piece covers is `unk` at this score.
+    Double { unk: u32, unk_score: f64 },
+    /// As [`Unigram::Double`], and a run of such characters is one token: the run itself if it is one, its bytes, or `unk`.
+    DoubleAndRuns { unk: u32, unk_score: f64, byte_fallback: bool },
+    /// In 32 bits, as sentencepiece does.
+    Single { unknown: UnknownPiece, unk_score: f32 },
+}
+
+/// Reused from one word to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    double: Lattice<f64>,
+    nodes: Vec<Node>,
+    /// The best path from the end: piece, and its range.
+    path: Vec<(u32, Range<u32>)>,
+}
+
+/// The best way to a byte of the word.
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    score: f32,
+    /// Where the last piece begins; [`NONE`] while no piece ends here.
+    start: u32,
+    id: u32,
 }
 
 impl Unigram {
-    /// Derives the limits of exact sums and the characters that need no normalization from the finished vocabulary.
-    pub(crate) fn prepare(&mut self, vocabulary: &Vocabulary) {
-        let scores = vocabulary.scores.iter().copied().chain([self.unknown_score]);
-        self.largest = scores.clone().map(f32::abs).fold(0.0, f32::max);
-        self.exact_below = exact_below(scores);
-        self.plain = vocabulary.charsmap.plain_ascii();
-        let walker = vocabulary.prefixes.walker();
-        for byte in 0..128u8 {
-            // A space is never a character of a word.
-            if byte == b' ' || walker.child(walker.root(), byte).is_some() {
-                self.plain[usize::from(byte >> 6)] &= !(1 << (byte & 63));
-            }
-        }
-    }
-
-    /// One fragment. `words` cuts a well-formed normalized text where no piece can reach across.
-    ///
     /// `O(n × longest match)` in bytes.
-    pub(crate) fn encode<S: Sink>(
-        &self,
+    pub(crate) fn encode(
+        self,
         vocabulary: &Vocabulary,
-        text: &[u8],
-        base: usize,
-        local: &mut ThreadState,
-        sink: &mut S,
-        words: impl FnOnce(&[u8], &mut dyn FnMut(Range<usize>)),
-    ) -> Result<(), EncodeError> {
-        let mut scratch = std::mem::take(&mut local.unigram);
-        let result = self.normalize::<S>(vocabulary, text, base, &mut scratch);
-        if result.is_ok() {
-            let Scratch { text, origins, lattice, ids } = &mut scratch;
-            let mut cutter = Cutter {
-                unigram: self,
-                vocabulary,
-                text,
-                lattice,
-                ids,
-                memo: &mut local.memo,
-                sum: if S::SPANS || self.exact_below == 0.0 { Sum::Exact(0.0) } else { Sum::Below(0.0) },
-                out: Out { sink, origins, unknown: self.unknown, held: None },
-            };
-            // Characters are cut by their first byte alone, so a stray first byte swallows what follows, a `▁` included: such
-            // a text is left in one piece.
-            if std::str::from_utf8(text).is_ok() {
-                words(text, &mut |word| cutter.word(word));
-            } else {
-                cutter.word(0..text.len());
-            }
-            cutter.out.flush();
-        }
-        scratch.shrink();
-        local.unigram = scratch;
-        result
-    }
-
-    /// Writes the text that is cut into `scratch`.
-    fn normalize<S: Sink>(
-        &self,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        base: usize,
+        word: &[u8],
         scratch: &mut Scratch,
-    ) -> Result<(), EncodeError> {
-        let Scratch { text: out, origins, .. } = scratch;
-        out.clear();
-        origins.clear();
-        let mut writer = Writer {
-            unigram: self,
-            out,
-            origins: S::SPANS.then_some(origins),
-            in_word: false,
-            prefixed: false,
-            gap: None,
-        };
-        if !self.nfc {
-            return self.replace(vocabulary, text, |range| base + range.start..base + range.end, &mut writer);
-        }
-        if !S::SPANS {
-            return self.replace(vocabulary, &unicode::nfc(text), |_| 0..0, &mut writer);
-        }
-        // Composed in parts that do not meet, so that each character's place is known to that extent.
-        let mut composed = Vec::with_capacity(text.len());
-        let mut places = Vec::with_capacity(text.len());
-        for part in unicode::nfc_parts(text) {
-            composed.extend_from_slice(&unicode::nfc(&text[part.clone()]));
-            places.resize(composed.len(), base + part.start..base + part.end);
-        }
-        self.replace(
-            vocabulary,
-            &composed,
-            |range| places[range.start].start..places[range.end - 1].end,
-            &mut writer,
-        )
-    }
-
-    /// Passes `text` on to `writer`, each sequence that has a replacement replaced.
-    fn replace(
-        &self,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        place: impl Fn(Range<usize>) -> Range<usize>,
-        writer: &mut Writer<'_>,
-    ) -> Result<(), EncodeError> {
-        let (user_defined, charsmap): (&Trie, &Charsmap) = (&vocabulary.prefixes, &vocabulary.charsmap);
-        let no_user_defined = user_defined.is_empty();
-        let plain = |byte: u8| byte < 0x80 && self.plain[usize::from(byte >> 6)] >> (byte & 63) & 1 != 0;
-        let mut at = 0;
-        while at < text.len() {
-            let rest = &text[at..];
-            let mut run = rest.iter().position(|&byte| !plain(byte)).unwrap_or(rest.len());
-            // A mark that follows may combine with the last one.
-            if rest.get(run).is_some_and(|&next| next >= 0x80) {
-                run = run.saturating_sub(1);
+        tokens: &mut Tokens,
+    ) {
+        let score = |id: u32, _| Some(f64::from(vocabulary.score(id)));
+        match self {
+            Self::Double { unk, unk_score } => {
+                scratch.double.solve(word, &vocabulary.trie, 0.0, score, (unk, unk_score));
+                for piece in scratch.double.path() {
+                    tokens.push(piece.id, piece.start as usize..piece.end as usize);
+                }
             }
-            if run > 0 {
-                writer.verbatim(&rest[..run], at, &place);
-                at += run;
-                continue;
+            Self::DoubleAndRuns { unk, unk_score, byte_fallback } => {
+                scratch.double.solve(word, &vocabulary.trie, 0.0, score, (unk, unk_score));
+                let mut run: Option<Range<usize>> = None;
+                for piece in scratch.double.path() {
+                    let span = piece.start as usize..piece.end as usize;
+                    if piece.id == unk {
+                        run = Some(run.map_or(span.start, |run| run.start)..span.end);
+                        continue;
+                    }
+                    if let Some(run) = run.take() {
+                        unknown_run(vocabulary, word, run, unk, byte_fallback, tokens);
+                    }
+                    tokens.push(piece.id, span);
+                }
+                if let Some(run) = run {
+                    unknown_run(vocabulary, word, run, unk, byte_fallback, tokens);
+                }
             }
-            // llama.cpp walks the user-defined tokens as far as bytes match, and takes what it passed even if no token ends there.
-            let depth = if no_user_defined { 0 } else { user_defined.depth(rest) };
-            let len = if depth > 0 {
-                writer.replacement(&rest[..depth], place(at..at + depth));
-                depth
-            } else if let Some((len, replacement)) = charsmap.longest(rest)? {
-                writer.replacement(replacement, place(at..at + len));
-                len
-            } else {
-                let (character, len) = unicode::decode(rest, 0);
-                let invalid = character == unicode::REPLACEMENT && len == 1;
-                let copy = if invalid { "\u{FFFD}".as_bytes() } else { &rest[..len] };
-                writer.replacement(copy, place(at..at + len));
-                len
-            };
-            at += len;
-            // A map may make much out of little; places are kept in 32 bits.
-            if writer.out.len() > MOST_BYTES {
-                return Err(EncodeError::TooLong { bytes: writer.out.len() });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Writes the normalized text, where every space becomes `▁`.
-struct Writer<'s> {
-    unigram: &'s Unigram,
-    out: &'s mut Vec<u8>,
-    origins: Option<&'s mut Origins>,
-    /// The last byte was no space.
-    in_word: bool,
-    /// The prefix has been written.
-    prefixed: bool,
-    /// The spaces since the last word, where they are collapsed.
-    gap: Option<Range<usize>>,
-}
-
-impl Writer<'_> {
-    /// Text that stands for `place` of the original.
-    fn replacement(&mut self, text: &[u8], place: Range<usize>) {
-        for part in text.split_inclusive(|&byte| byte == b' ') {
-            let (part, space) = part.strip_suffix(b" ").map_or((part, false), |part| (part, true));
-            if !part.is_empty() {
-                self.begin_word(place.start);
-                self.out.extend_from_slice(part);
-                self.came_from(place.clone());
-            }
-            if space {
-                self.in_word = false;
-                if self.unigram.collapse_spaces {
-                    let start = self.gap.take().map_or(place.start, |gap| gap.start);
-                    self.gap = Some(start..place.end);
-                } else {
-                    self.out.extend_from_slice(SPACE);
-                    self.came_from(place.clone());
+            Self::Single { unknown, unk_score } => {
+                single(vocabulary, word, unk_score, scratch);
+                for (id, span) in scratch.path.iter().rev() {
+                    unknown.push(vocabulary, *id, word, span.start as usize..span.end as usize, tokens);
                 }
             }
         }
-    }
-
-    /// ASCII characters without a space, that begin at byte `at` of the text and stay as they are.
-    fn verbatim(&mut self, text: &[u8], at: usize, place: impl Fn(Range<usize>) -> Range<usize>) {
-        if !self.in_word {
-            self.begin_word(if self.origins.is_some() { place(at..at + 1).start } else { 0 });
-        }
-        self.out.extend_from_slice(text);
-        if let Some(origins) = &mut self.origins {
-            for i in at..at + text.len() {
-                origins.push(place(i..i + 1), 1);
-            }
-        }
-    }
-
-    fn begin_word(&mut self, start: usize) {
-        if self.in_word {
-            return;
-        }
-        self.in_word = true;
-        let gap = self.gap.take();
-        if self.unigram.collapse_spaces || self.unigram.add_space_prefix && !self.prefixed {
-            self.out.extend_from_slice(SPACE);
-            self.came_from(gap.unwrap_or(start..start));
-            self.prefixed = true;
-        }
-    }
-
-    /// What was written since the last call came from `place`.
-    fn came_from(&mut self, place: Range<usize>) {
-        if let Some(origins) = &mut self.origins {
-            let written = self.out.len() - origins.len();
-            origins.push(place, written);
+        if word.len() > MOST_KEPT {
+            *scratch = Scratch::default();
         }
     }
 }
 
-/// Reused from one text to the next.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    /// The normalized text.
-    text: Vec<u8>,
-    /// Where it came from; only for sinks that want spans.
-    origins: Origins,
-    lattice: Lattice<f64>,
-    /// What the memo is to keep of a word: its sum, then its ids.
-    ids: Vec<u32>,
+/// A run of what no token covers; as a whole it may be a token all the same, one that was too unlikely.
+fn unknown_run(
+    vocabulary: &Vocabulary,
+    word: &[u8],
+    span: Range<usize>,
+    unk: u32,
+    byte_fallback: bool,
+    tokens: &mut Tokens,
+) {
+    let text = &word[span.clone()];
+    if let Some(id) = vocabulary.token(text) {
+        return tokens.push(id, span);
+    }
+    let token = |&byte: &u8| vocabulary.bytes.get(usize::from(byte)).copied().filter(|&id| id != NONE);
+    if byte_fallback && text.iter().all(|byte| token(byte).is_some()) {
+        for id in text.iter().filter_map(token) {
+            tokens.push(id, span.clone());
+        }
+        return;
+    }
+    tokens.push(unk, span);
 }
 
-impl Scratch {
-    /// Lets go of what an unusually long text took.
-    fn shrink(&mut self) {
-        self.text.clear();
-        self.text.shrink_to(KEPT);
-        self.origins.clear();
-        self.origins.shrink_to(KEPT);
-        self.lattice.shrink_to(KEPT);
-    }
-}
-
-/// So many bytes of normalized text a thread keeps room for.
-const KEPT: usize = 1 << 18;
-
-/// The words of a text, one after the other.
-///
-/// Words are independent of each other as far as pieces go, but the sums run through: in floating point, which of two ways
-/// of a word is better may depend on what was added up before. Only while all sums are exact is a word's result its own, and
-/// can be remembered.
-struct Cutter<'a, S> {
-    unigram: &'a Unigram,
-    vocabulary: &'a Vocabulary,
-    text: &'a [u8],
-    lattice: &'a mut Lattice<f64>,
-    ids: &'a mut Vec<u32>,
-    memo: &'a mut Memo,
-    sum: Sum,
-    out: Out<'a, S>,
-}
-
-/// The sum over all words so far.
-#[derive(Clone, Copy)]
-enum Sum {
-    /// Its absolute value is at most this, and it is exact.
-    Below(f64),
-    /// As llama.cpp has it, rounded or not.
-    Exact(f64),
-}
-
-impl<S: Sink> Cutter<'_, S> {
-    #[expect(clippy::cast_precision_loss, reason = "lengths stay below 2³², far from where f64 loses units")]
-    fn word(&mut self, range: Range<usize>) {
-        let Unigram { largest, exact_below, .. } = *self.unigram;
-        let word = &self.text[range.clone()];
-        if let Sum::Below(bound) = self.sum {
-            if bound + word.len() as f64 * f64::from(largest) < exact_below {
-                self.sum = Sum::Below(bound + self.remembered(word));
-                return;
-            }
-            self.sum = Sum::Exact(self.sum_of(range.start));
+/// The likeliest pieces of a whole text, from its end, into `scratch.path`; [`NONE`] for a character without a piece. Scores add up
+/// from the beginning in 32 bits, so that the text cannot be cut into words without other sums, and now and then another sequence.
+fn single(vocabulary: &Vocabulary, text: &[u8], unk_score: f32, scratch: &mut Scratch) {
+    let Scratch { nodes, path, .. } = scratch;
+    nodes.clear();
+    nodes.resize(text.len() + 1, Node { score: 0.0, start: NONE, id: NONE });
+    let walker = vocabulary.trie.walker();
+    let scores: &[f32] = &vocabulary.scores;
+    let relax = |node: &mut Node, score: f32, start: usize, id: u32| {
+        if node.start == NONE || score > node.score {
+            *node = Node { score, start: start as u32, id };
         }
-        if let Sum::Exact(sum) = self.sum {
-            self.sum = Sum::Exact(self.solve(range.clone(), sum));
-            for &Piece { id, start, end } in self.lattice.path() {
-                self.out.push(id, range.start + start as usize..range.start + end as usize);
-            }
-        }
-    }
-
-    /// A word for itself, by the memo if it is short. Gives an upper bound of its sum's absolute value.
-    #[expect(
-        clippy::cast_sign_loss,
-        reason = "an absolute value; one too large for 32 bits saturates and is not remembered"
-    )]
-    #[inline]
-    fn remembered(&mut self, word: &[u8]) -> f64 {
-        // Of a leading `▁` the last byte is enough: no character begins with it.
-        let place = Memo::place(if word.starts_with(SPACE) { &word[2..] } else { word });
-        if let Some([bound, ids @ ..]) = place.and_then(|place| self.memo.recall(place)) {
-            self.out.extend(ids);
-            return f64::from(*bound);
-        }
-        let sum = self.lattice.solve(
-            word,
-            &self.vocabulary.trie,
-            0.0,
-            |id, _| Some(f64::from(self.vocabulary.score(id))),
-            (self.unigram.unknown, f64::from(self.unigram.unknown_score)),
-        );
-        self.ids.clear();
-        let bound = sum.abs().ceil();
-        self.ids.push(bound as u32);
-        for &Piece { id, .. } in self.lattice.path() {
-            if id != self.unigram.unknown || self.ids[1..].last() != Some(&id) {
-                self.ids.push(id);
-            }
-        }
-        self.out.extend(&self.ids[1..]);
-        if let Some(place) = place {
-            self.memo.remember(place, self.ids);
-        }
-        bound
-    }
-
-    fn solve(&mut self, range: Range<usize>, sum: f64) -> f64 {
-        self.lattice.solve(
-            &self.text[range],
-            &self.vocabulary.trie,
-            sum,
-            |id, _| Some(f64::from(self.vocabulary.score(id))),
-            (self.unigram.unknown, f64::from(self.unigram.unknown_score)),
-        )
-    }
-
-    /// The sum over the text before byte `end`, where a word begins.
-    fn sum_of(&mut self, end: usize) -> f64 {
-        if end == 0 { 0.0 } else { self.solve(0..end, 0.0) }
-    }
-}
-
-/// Takes the ids of a fragment; several unknown in a row become one.
-struct Out<'s, S> {
-    sink: &'s mut S,
-    origins: &'s Origins,
-    unknown: u32,
-    /// An unknown that has not gone to the sink, since more may follow: where it stands.
-    held: Option<Range<usize>>,
-}
-
-impl<S: Sink> Out<'_, S> {
-    fn push(&mut self, id: u32, span: Range<usize>) {
-        let span = if S::SPANS { self.origins.original(span) } else { 0..0 };
-        if id != self.unknown {
-            self.flush();
-            self.sink.push(id, span);
-        } else if let Some(held) = &mut self.held {
-            held.end = span.end;
-        } else {
-            self.held = Some(span);
-        }
-    }
-
-    /// Takes ids without places, of which no two unknown are neighbours.
-    #[inline]
-    fn extend(&mut self, mut ids: &[u32]) {
-        if self.held.is_some() {
-            if ids.first() == Some(&self.unknown) {
-                ids = &ids[1..];
-                if ids.is_empty() {
-                    return;
+    };
+    let mut frontier = 0;
+    let mut at = 0;
+    while at < text.len() {
+        let mut here = nodes[at].score;
+        // Sums are brought back to zero before they lose their last bits.
+        if !(-SCORE_RESET..=SCORE_RESET).contains(&here) {
+            for (i, node) in nodes.iter_mut().enumerate().take(frontier + 1).skip(at) {
+                if i == at || node.start != NONE {
+                    node.score -= here;
                 }
             }
-            self.flush();
+            here = 0.0;
         }
-        if ids.last() == Some(&self.unknown) {
-            self.held = Some(0..0);
-            ids = &ids[..ids.len() - 1];
+        let len = unicode::utf8_len(text[at]).min(text.len() - at);
+        let mut single = false;
+        let mut node = walker.root();
+        for (end, &byte) in (at + 1..).zip(&text[at..]) {
+            let Some(child) = walker.child(node, byte) else { break };
+            node = child;
+            let Some(id) = node.id() else { continue };
+            frontier = frontier.max(end);
+            let score = scores.get(id as usize).copied().unwrap_or_default() + here;
+            relax(&mut nodes[end], score, at, id);
+            single |= end - at == len;
         }
-        self.sink.extend(ids);
+        if !single {
+            frontier = frontier.max(at + len);
+            relax(&mut nodes[at + len], unk_score + here, at, NONE);
+        }
+        at += len;
     }
-
-    fn flush(&mut self) {
-        if let Some(span) = self.held.take() {
-            self.sink.push(self.unknown, span);
-        }
+    path.clear();
+    let mut end = text.len() as u32;
+    while end > 0 {
+        let Node { start, id, .. } = nodes[end as usize];
+        path.push((id, start..end));
+        // Each node on the path was reached from an earlier one.
+        end = start.min(end - 1);
     }
 }
+
+/// So many bytes of a word a thread keeps room for.
+const MOST_KEPT: usize = 1 << 18;
+
+/// `kScoreResetThreshold` of sentencepiece.
+const SCORE_RESET: f32 = 100_000.0;
 
 /// A number that scores are added up in: `f64` in llama.cpp and `tokenizers`, `f32` in SentencePiece.
-pub(crate) trait Real: Copy + PartialOrd + Add<Output = Self> {
+trait Real: Copy + PartialOrd + Add<Output = Self> {
     const LOWEST: Self;
 }
 
@@ -436,10 +184,10 @@ impl Real for f64 {
 
 /// A piece on the best path: `text[start..end]`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Piece {
-    pub(crate) id: u32,
-    pub(crate) start: u32,
-    pub(crate) end: u32,
+struct Piece {
+    id: u32,
+    start: u32,
+    end: u32,
 }
 
 /// The best way that ends at a position.
@@ -454,7 +202,7 @@ struct Best<F> {
 
 /// The search for the best path through all pieces of a text (Viterbi), and the memory it reuses.
 #[derive(Debug)]
-pub(crate) struct Lattice<F> {
+struct Lattice<F> {
     best: Vec<Best<F>>,
     path: Vec<Piece>,
 }
@@ -474,7 +222,7 @@ impl<F: Real> Lattice<F> {
     ///
     /// `O(n × longest match)` in bytes.
     #[inline]
-    pub(crate) fn solve(
+    fn solve(
         &mut self,
         text: &[u8],
         trie: &Trie,
@@ -525,16 +273,8 @@ impl<F: Real> Lattice<F> {
     }
 
     /// The pieces of the last text, in order.
-    pub(crate) fn path(&self) -> &[Piece] {
+    fn path(&self) -> &[Piece] {
         &self.path
-    }
-
-    /// Lets go of memory for more than `len` bytes of text.
-    pub(crate) fn shrink_to(&mut self, len: usize) {
-        self.best.clear();
-        self.best.shrink_to(len);
-        self.path.clear();
-        self.path.shrink_to(len);
     }
 }
 
@@ -542,7 +282,7 @@ impl<F: Real> Lattice<F> {
 ///
 /// Every score is a multiple of the smallest power of two that occurs in any of them; a sum of such multiples is exact as long as
 /// it takes no more than 53 bits.
-fn exact_below(scores: impl Iterator<Item = f32>) -> f64 {
+pub(crate) fn exact_below(scores: impl Iterator<Item = f32>) -> f64 {
     let mut smallest = i32::MAX;
     for score in scores {
         if !score.is_finite() {

@@ -8,6 +8,9 @@ pub(crate) mod tokenizers;
 
 use serde::{Deserialize, Serialize};
 
+use crate::encode::road::{Frame, Road, SpecialTokens as SpecialTokenRule};
+use crate::model::Model;
+
 pub use roles::SpecialTokens;
 
 /// What turns a vocabulary into a tokenizer; with the vocabulary's tables it is all that an image holds.
@@ -44,4 +47,34 @@ pub(crate) enum Pipeline {
     Tiktoken(tiktoken::Recipe),
     /// Each byte is an id.
     Bytes,
+}
+
+impl Pipeline {
+    /// The way from text to ids; `None` where the `tokenizers` crate goes it.
+    pub(crate) fn road(&self) -> Option<Road> {
+        Some(match self {
+            Self::Llama(recipe) => recipe.road(),
+            Self::Tokenizers(recipe) => recipe.road(),
+            Self::Crate(_) => return None,
+            // A byte that begins no token is an error; the package `rwkv` raises one, too.
+            Self::Rwkv => whole_text(Model::Greedy { unknown: None }),
+            Self::SentencePiece(recipe) => recipe.road(),
+            Self::Tiktoken(recipe) => recipe.road(),
+            Self::Bytes => whole_text(Model::Bytes),
+        })
+    }
+}
+
+/// Nothing but a model.
+fn whole_text(model: Model) -> Road {
+    Road {
+        utf8: false,
+        frame: Frame::default(),
+        special_tokens: SpecialTokenRule::Never,
+        normalizers: Vec::new(),
+        steps: Vec::new(),
+        unit_limit: 0,
+        model,
+        fuse: None,
+    }
 }

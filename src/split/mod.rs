@@ -10,11 +10,13 @@
 
 mod classes;
 mod compiled;
+pub(crate) mod dna;
 mod gguf;
 mod grammar;
 mod names;
 mod patterns;
-mod rewrite;
+mod plamo;
+mod pre_tokenizer;
 mod stages;
 
 #[cfg(test)]
@@ -29,7 +31,7 @@ pub(crate) use compiled::{Compiled, PatternError};
 pub(crate) use gguf::GgufSplit;
 pub(crate) use names::{Pre, PreKind};
 pub(crate) use patterns::PatternSplit;
-pub(crate) use rewrite::{mmbert, nemotron, soprano};
+pub(crate) use pre_tokenizer::PreTokenizer;
 
 /// How a text is cut. Matches and the gaps between them are pieces alike, so no byte is lost.
 #[derive(Clone, Debug)]
@@ -158,32 +160,6 @@ pub(crate) fn compile(pattern: &str) -> Result<Split, PatternError> {
         Some(split) => Ok(split),
         None => Compiled::new(pattern).map(|compiled| Split::Regex(Arc::new(compiled))),
     }
-}
-
-/// Applies `splits` one after the other, each to the pieces of the one before.
-///
-/// # Errors
-///
-/// As [`Split::split`].
-pub(crate) fn cascade(
-    splits: &[Split],
-    text: &[u8],
-    range: Range<usize>,
-    each: &mut dyn FnMut(Range<usize>),
-) -> Result<(), SplitError> {
-    let Some((first, rest)) = splits.split_first() else {
-        if !range.is_empty() {
-            each(range);
-        }
-        return Ok(());
-    };
-    let mut result = Ok(());
-    first.split_range(text, range, &mut |piece| {
-        if result.is_ok() {
-            result = cascade(rest, text, piece, each);
-        }
-    })?;
-    result
 }
 
 impl serde::Serialize for Split {

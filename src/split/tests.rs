@@ -665,3 +665,23 @@ fn an_unknown_name_is_not_guessed() {
         assert!(Pre::by_name(name).is_none(), "{name:?}");
     }
 }
+
+/// Applies `splits` one after the other, each to the pieces of the one before.
+fn cascade(
+    splits: &[Split],
+    text: &[u8],
+    range: Range<usize>,
+    each: &mut dyn FnMut(Range<usize>),
+) -> Result<(), SplitError> {
+    let Some((first, rest)) = splits.split_first() else {
+        each(range);
+        return Ok(());
+    };
+    let mut result = Ok(());
+    first.split_range(text, range, &mut |piece| {
+        if result.is_ok() {
+            result = cascade(rest, text, piece, each);
+        }
+    })?;
+    result
+}

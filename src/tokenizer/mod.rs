@@ -16,12 +16,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use stream::DecodeStream;
 
+use crate::decode::state::decode_into;
 use crate::decode::{DecodeError, SpecialText};
 use crate::encode::output::{Count, Sink, WithOffsets};
+use crate::encode::road::{Encoder, Road};
 use crate::encode::special_tokens::Specials;
 use crate::encode::{EncodeError, MOST_BYTES, Special, thread_state};
-use crate::model::rwkv;
-use crate::semantics::{Pipeline, Recipe, SpecialTokens, llama_cpp, sentencepiece, tiktoken, tokenizers};
+use crate::semantics::{Pipeline, Recipe, SpecialTokens};
 use crate::vocabulary::{Alphabet, Builder, Vocabulary, attribute};
 
 /// Text to ids and ids to text, for one model.
@@ -44,6 +45,8 @@ struct Inner {
     vocabulary: Vocabulary,
     specials: Specials,
     recipe: Recipe,
+    /// `None` where the `tokenizers` crate encodes.
+    road: Option<Road>,
 }
 
 /// Ids, each with its place in the text.
@@ -65,7 +68,8 @@ impl Tokenizer {
     pub(crate) fn new(vocabulary: Vocabulary, specials: Specials, recipe: Recipe) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { inner: Arc::new(Inner { number, vocabulary, specials, recipe }) }
+        let road = recipe.pipeline.road();
+        Self { inner: Arc::new(Inner { number, vocabulary, specials, recipe, road }) }
     }
 
     /// A tokenizer whose ids are the bytes of the text: lossless, and no model's.
@@ -225,7 +229,7 @@ impl Tokenizer {
         special: SpecialText,
         bytes: &mut Vec<u8>,
     ) -> Result<(), DecodeError> {
-        stream::decode_into(self, ids, special, bytes)
+        decode_into(&self.inner.recipe.pipeline, &self.inner.vocabulary, ids, special, bytes)
     }
 
     /// Decodes ids as they come, such as those a model generates.
@@ -324,36 +328,18 @@ impl Tokenizer {
     }
 
     fn run<S: Sink>(&self, text: &[u8], special: Special, sink: &mut S) -> Result<(), EncodeError> {
-        let Inner { number, vocabulary, specials, recipe } = &*self.inner;
+        let Inner { number, vocabulary, specials, recipe, road } = &*self.inner;
         // Positions inside a text are kept in 32 bits.
         if u32::try_from(text.len()).is_err() || text.len() > MOST_BYTES {
             return Err(EncodeError::TooLong { bytes: text.len() });
         }
-        match &recipe.pipeline {
-            Pipeline::Llama(recipe) => {
-                let encoder = llama_cpp::Encoder { recipe, vocabulary, specials };
-                thread_state::with(*number, |local| encoder.encode(text, special, local, sink))
+        match (road, &recipe.pipeline) {
+            (Some(road), _) => {
+                let encoder = Encoder { road, vocabulary, specials };
+                thread_state::with(*number, |state| encoder.encode(text, special, state, sink))
             }
-            Pipeline::Tokenizers(recipe) => {
-                let encoder = tokenizers::Encoder { recipe, vocabulary, specials };
-                thread_state::with(*number, |local| encoder.encode(text, special, local, sink))
-            }
-            Pipeline::Crate(wrapped) => wrapped.encode(text, special, sink),
-            Pipeline::Rwkv => rwkv::encode_all(&vocabulary.trie, text, sink),
-            Pipeline::SentencePiece(recipe) => {
-                let encoder = sentencepiece::Encoder { recipe, vocabulary, specials };
-                thread_state::with(*number, |local| encoder.encode(text, special, local, sink))
-            }
-            Pipeline::Tiktoken(recipe) => {
-                let encoder = tiktoken::Encoder { recipe, vocabulary, specials };
-                thread_state::with(*number, |local| encoder.encode(text, special, local, sink))
-            }
-            Pipeline::Bytes => {
-                for (i, &byte) in text.iter().enumerate() {
-                    sink.push(u32::from(byte), i..i + 1);
-                }
-                Ok(())
-            }
+            (None, Pipeline::Crate(wrapped)) => wrapped.encode(text, special, sink),
+            (None, _) => Ok(()),
         }
     }
 }

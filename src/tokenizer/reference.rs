@@ -533,18 +533,18 @@ proptest! {
             "<oov>" => Some(OOV),
             _ => Some(group(name.strip_suffix('\u{E000}')?)).filter(|&id| id != OOV || name.starts_with("ANNNNN")),
         };
-        let engine = crate::model::dna::Dna::new(auto_tags, token).unwrap();
+        let engine = crate::split::dna::Dna::new(auto_tags, token).unwrap();
         let mut found = Vec::new();
         engine.parts(text.as_bytes(), &mut |part| match part {
-            crate::model::dna::Part::Token(id, _) => found.push(Dna::Token(id)),
-            crate::model::dna::Part::Text(range) if auto_tags => {
+            crate::split::dna::Part::Token(id, _) => found.push(Dna::Token(id)),
+            crate::split::dna::Part::Text(range) if auto_tags => {
                 let text = &text[range];
                 engine.untagged(text.as_bytes(), &mut |part| found.push(match part {
-                    crate::model::dna::Part::Token(id, _) => Dna::Token(id),
-                    crate::model::dna::Part::Text(range) => Dna::Text(text[range].into()),
+                    crate::split::dna::Part::Token(id, _) => Dna::Token(id),
+                    crate::split::dna::Part::Text(range) => Dna::Text(text[range].into()),
                 }));
             }
-            crate::model::dna::Part::Text(range) => found.push(Dna::Text(text[range].into())),
+            crate::split::dna::Part::Text(range) => found.push(Dna::Text(text[range].into())),
         });
         let mut expected = Vec::new();
         dna(&text, auto_tags, &mut expected);
@@ -567,7 +567,7 @@ fn spaced_dna_is_what_the_pattern_finds() {
     };
     proptest!(ProptestConfig::with_cases(2000), |(parts in prop::collection::vec("[ACGT]{1,6}[ \t]{0,2}|[ACGT]{2,5} |x|é| |N", 0..24))| {
         let text = parts.concat();
-        let kept = crate::model::dna::unspaced(text.as_bytes());
+        let kept = crate::split::dna::unspaced(text.as_bytes());
         let kept = kept.map_or(text.clone(), |kept| kept.into_iter().map(|range| &text[range]).collect());
         prop_assert_eq!(kept, joined(&text));
     });

@@ -376,7 +376,7 @@ proptest! {
         let mut expected = parts.concat().into_bytes();
         let mut text = expected.clone();
         clean_in_three_passes(&mut expected);
-        crate::semantics::llama_cpp::clean_spaces(&mut text);
+        crate::decode::clean_spaces(&mut text);
         prop_assert_eq!(text, expected);
     }
 }

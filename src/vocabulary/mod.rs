@@ -30,7 +30,7 @@ use pairs::Place;
 pub(crate) use pairs::{Pairs, Rank};
 pub(crate) use table::Table;
 pub(crate) use texts::Texts;
-pub(crate) use trie::{Trie, Walker};
+pub(crate) use trie::Trie;
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;

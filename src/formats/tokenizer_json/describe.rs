@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::decode::tokenizers::{First, Renderer};
+use crate::encode::normalize::tokenizers::{Bert as NormalizerBert, Normalizer};
 use crate::formats::FormatError;
-use crate::semantics::tokenizers::{Frame, Normalizer, NormalizerBert, PreTokenizer, Prepend};
+use crate::semantics::tokenizers::{Frame, PreTokenizer, Prepend};
 use crate::split::{PatternSplit, Split, from_pattern, from_patterns};
 use crate::vocabulary::Charsmap;
 

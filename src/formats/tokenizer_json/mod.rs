@@ -17,11 +17,10 @@ use read::{AddedEntry, Entries, Merges, ModelSection, Sections};
 use super::FormatError;
 use super::side_files::SideFiles;
 use crate::decode::tokenizers::{First, clean};
+use crate::encode::normalize::tokenizers::Normalizer;
 use crate::encode::special_tokens::Specials;
 use crate::mmap::Bytes;
-use crate::semantics::tokenizers::{
-    Frame, Model, Normalizer, PreTokenizer, Prepend, Recipe, Unknown, Wrapped, guarded,
-};
+use crate::semantics::tokenizers::{Frame, Model, PreTokenizer, Prepend, Recipe, Unknown, Wrapped, guarded};
 use crate::semantics::{self, Pipeline};
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{

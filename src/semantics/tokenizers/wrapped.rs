@@ -3,10 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::{Frame, repair};
+use super::Frame;
 use crate::decode::tokenizers::Renderer;
 use crate::decode::{DecodeError, SpecialText};
 use crate::encode::output::Sink;
+use crate::encode::road::lossy;
 use crate::encode::{EncodeError, Special};
 
 /// A tokenizer of that crate, with the reason why it is here. Cheap to clone.
@@ -37,7 +38,7 @@ impl Wrapped {
         special: Special,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
-        let (valid, original) = repair::<S>(text);
+        let (valid, original) = lossy::<S>(text);
         let adds = special.adds();
         let adds_itself = adds && self.frame.is_none();
         let encoding = guarded(|| {
@@ -49,17 +50,17 @@ impl Wrapped {
         })
         .map_err(|source| EncodeError::Crate { source })?;
         if let Some(frame) = self.frame.as_ref().filter(|_| adds) {
-            frame.open(sink);
+            frame.before.iter().for_each(|&id| sink.push(id, 0..0));
         }
         if S::SPANS {
             for (&id, &(start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
                 sink.push(id, original.original(start..end.max(start)));
             }
         } else {
-            sink.extend(encoding.get_ids());
+            sink.push_all(encoding.get_ids());
         }
         if let Some(frame) = self.frame.as_ref().filter(|_| adds) {
-            frame.close(text.len(), sink);
+            frame.after.iter().for_each(|&id| sink.push(id, text.len()..text.len()));
         }
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! The normalizers of `tokenizers`, with its tables: Unicode 9 for the normalisation forms, std's for case and white space.
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::str::Chars;
 
@@ -11,8 +10,8 @@ use unicode_normalization_alignments::{IsNormalized, UnicodeNormalization};
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use crate::encode::output::{Alignment, Sink};
-use crate::encode::{EncodeError, MOST_BYTES};
+use crate::encode::error::{EncodeError, MOST_BYTES};
+use crate::encode::output::Place;
 use crate::vocabulary::Charsmap;
 
 /// One rewriting of text.
@@ -59,26 +58,32 @@ pub(crate) struct Bert {
     pub(crate) lowercase: bool,
 }
 
-/// `text` after all `normalizers`, and where its bytes come from, given where those of `text` do.
-pub(super) fn normalize<'t, S: Sink>(
-    normalizers: &[Normalizer],
-    charsmap: &Charsmap,
-    text: &'t str,
-    mut alignment: Alignment,
-) -> Result<(Cow<'t, str>, Alignment), EncodeError> {
-    let mut current = Cow::Borrowed(text);
-    for normalizer in normalizers {
-        let mut origin = S::SPANS.then(Vec::new);
-        let Some(next) = normalizer.apply(&current, charsmap, origin.as_mut())? else { continue };
-        if let Some(origin) = origin {
-            alignment = alignment.then(origin, current.len());
-        }
-        current = Cow::Owned(next);
-    }
-    Ok((current, alignment))
-}
-
 impl Normalizer {
+    /// As [`Normalizer::apply`], with the place of each byte.
+    pub(super) fn apply_with_places(
+        &self,
+        text: &str,
+        charsmap: &Charsmap,
+        places: &mut Vec<Place>,
+    ) -> Result<Option<String>, EncodeError> {
+        let mut starts = Vec::new();
+        let rewritten = self.apply(text, charsmap, Some(&mut starts))?;
+        let inserted = if let Self::Prepend(prefix) = self { prefix.len() } else { 0 };
+        // A character's part ends where that of another one begins.
+        let mut end = text.len() as u32;
+        let mut following = end;
+        places.clear();
+        places.extend(starts.iter().rev().map(|&start| {
+            if start != following {
+                (end, following) = (following, start);
+            }
+            (start, end.max(start))
+        }));
+        places.reverse();
+        places[..inserted.min(starts.len())].fill((0, 0));
+        Ok(rewritten)
+    }
+
     /// The rewritten text, `None` if nothing changes. `origin` receives for each byte the byte that it comes from.
     pub(crate) fn apply(
         &self,

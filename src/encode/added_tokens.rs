@@ -2,30 +2,31 @@
 
 use std::ops::Range;
 
-use super::is_normalized;
-use crate::encode::EncodeError;
-use crate::encode::special_tokens::Specials;
+use super::error::EncodeError;
+use super::special_tokens::Specials;
 use crate::vocabulary::{Vocabulary, attribute};
 
 /// Calls `each` with the added tokens of `text`, and with what lies between them (`None`), in order; nothing is empty.
 ///
 /// Leftmost-longest among the tokens of one set: those looked for in normalized text, or the others. A token that strips takes the
 /// white space beside it along, as far as no token before it has taken it.
-pub(super) fn cut(
+pub(crate) fn cut(
     specials: &Specials,
     vocabulary: &Vocabulary,
-    text: &str,
+    text: &[u8],
     normalized: bool,
     each: &mut impl FnMut(Option<u32>, Range<usize>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
-    let bytes = text.as_bytes();
+    let bytes = text;
+    // Only UTF-8 comes here.
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
     // Where the search goes on, and where the text not yet handed out begins: they differ behind a token that strips.
     let (mut at, mut open) = (0, 0);
     while let Some(start) = specials.next_start(bytes, at) {
         let mut longest = None;
         specials.walk(&bytes[start..], |ordinal, len| {
             let (id, _) = specials.entry(ordinal);
-            if is_normalized(vocabulary, id) == normalized {
+            if (vocabulary.attributes(id) & attribute::NORMALIZED != 0) == normalized {
                 longest = Some((id, len));
             }
         });
@@ -48,8 +49,8 @@ pub(super) fn cut(
         each(Some(id), start..stop)?;
         open = stop;
     }
-    if open < text.len() {
-        each(None, open..text.len())?;
+    if open < bytes.len() {
+        each(None, open..bytes.len())?;
     }
     Ok(())
 }

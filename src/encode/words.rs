@@ -1,0 +1,300 @@
+//! The loop over words: a word is looked up in the memo, or goes through the model and is remembered.
+
+use std::ops::Range;
+
+use super::error::EncodeError;
+use super::memo::MemoKey;
+use super::output::{At, Sink};
+use super::road::Road;
+use super::thread_state::ThreadState;
+use crate::model::Model;
+use crate::split::{GgufSplit, PreTokenizer, Split};
+use crate::vocabulary::{SPACE, Vocabulary};
+
+/// Where words go.
+pub(crate) struct Words<'w, S> {
+    pub(crate) state: &'w mut ThreadState,
+    pub(crate) sink: &'w mut S,
+}
+
+impl<S: Sink> Words<'_, S> {
+    /// A text that is one word.
+    pub(crate) fn whole(
+        &mut self,
+        road: &Road,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        at: At<'_>,
+    ) -> Result<(), EncodeError> {
+        self.cut(road, vocabulary, text, 0..text.len(), at)
+    }
+
+    /// A text whose words are the pieces that `split` makes.
+    pub(crate) fn split(
+        &mut self,
+        road: &Road,
+        vocabulary: &Vocabulary,
+        split: &PreTokenizer,
+        text: &[u8],
+        at: At<'_>,
+    ) -> Result<(), EncodeError> {
+        let mut result = Ok(());
+        split.split(text, &mut |word| {
+            let key =
+                if S::SPANS || road.unit_limit > 0 { None } else { MemoKey::within(text, word.clone()) };
+            if key.is_some_and(|key| self.state.memo.recall_into(key, self.sink)) || result.is_err() {
+                return;
+            }
+            result = if road.unit_limit > 0 {
+                self.cut(road, vocabulary, text, word, at)
+            } else {
+                self.miss(&road.model, vocabulary, &text[word.clone()], key, Is::Word, at.part(word.start))
+            };
+        })?;
+        result
+    }
+
+    /// A word that may be cut further, where no merge can reach across.
+    fn cut(
+        &mut self,
+        road: &Road,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        word: Range<usize>,
+        at: At<'_>,
+    ) -> Result<(), EncodeError> {
+        let (text, at) = (&text[word.clone()], at.part(word.start));
+        // Characters are cut by their first byte alone, so a stray first byte swallows what follows, a `▁` included: such a text
+        // stays in one piece.
+        if text.len() >= road.unit_limit || std::str::from_utf8(text).is_err() {
+            return self.word(&road.model, vocabulary, text, 0..text.len(), Is::Word, at);
+        }
+        if let Some(token) = road.model.whole(vocabulary, text) {
+            self.sink.push(token, if S::SPANS { at.original(0..text.len()) } else { 0..0 });
+            return Ok(());
+        }
+        let mut result = Ok(());
+        vocabulary.words(text, |unit| {
+            if result.is_ok() {
+                result = self.word(&road.model, vocabulary, text, unit, Is::Unit, at);
+            }
+        });
+        result
+    }
+
+    #[inline]
+    fn word(
+        &mut self,
+        model: &Model,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        word: Range<usize>,
+        is: Is,
+        at: At<'_>,
+    ) -> Result<(), EncodeError> {
+        let key = if S::SPANS { None } else { MemoKey::within(text, word.clone()) };
+        if key.is_some_and(|key| self.state.memo.recall_into(key, self.sink)) {
+            return Ok(());
+        }
+        self.miss(model, vocabulary, &text[word.clone()], key, is, at.part(word.start))
+    }
+
+    /// A word that is not remembered, and will be.
+    #[inline(never)]
+    fn miss(
+        &mut self,
+        model: &Model,
+        vocabulary: &Vocabulary,
+        word: &[u8],
+        key: Option<MemoKey>,
+        is: Is,
+        at: At<'_>,
+    ) -> Result<(), EncodeError> {
+        let ThreadState { memo, tokens, scratch, .. } = &mut *self.state;
+        tokens.clear();
+        tokens.with_spans = S::SPANS;
+        let whole = if is == Is::Word { model.whole(vocabulary, word) } else { None };
+        if let Some(token) = whole {
+            tokens.push(token, 0..word.len());
+        } else if let Err(error) = model.encode(vocabulary, word, scratch, tokens) {
+            let offset = at.original(error.at..error.at + 1).start;
+            return Err(EncodeError::NoByteToken { byte: error.byte, offset });
+        }
+        if S::SPANS {
+            for (&id, &(start, end)) in tokens.ids.iter().zip(&tokens.spans) {
+                self.sink.push(id, at.original(start as usize..end as usize));
+            }
+        } else {
+            self.sink.push_all(&tokens.ids);
+        }
+        if let Some(key) = key {
+            memo.remember(key, &tokens.ids);
+        }
+        if tokens.ids.len() > MOST_KEPT {
+            tokens.shrink_to(MOST_KEPT);
+        }
+        Ok(())
+    }
+
+    /// A well-formed text in which spaces stand for `▁`, cut into units and, with `lines`, into lines before. It is never rewritten as
+    /// a whole: only a unit that is not remembered is. With `prefix` a `▁` goes in front.
+    pub(crate) fn escaped(
+        &mut self,
+        model: &Model,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        prefix: bool,
+        lines: bool,
+    ) -> Result<(), EncodeError> {
+        if !lines {
+            return self.escaped_units(model, vocabulary, text, prefix);
+        }
+        let mut result = Ok(());
+        Split::Gguf(GgufSplit::Gemma4).split(text, &mut |line| {
+            if result.is_err() {
+                return;
+            }
+            let line = &text[line];
+            let newlines = line.first() == Some(&b'\n');
+            let token = if newlines { model.whole(vocabulary, line) } else { None };
+            match token {
+                Some(token) => self.sink.push(token, 0..0),
+                None => result = self.escaped_units(model, vocabulary, line, false),
+            }
+        })?;
+        result
+    }
+
+    fn escaped_units(
+        &mut self,
+        model: &Model,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        mut prefix: bool,
+    ) -> Result<(), EncodeError> {
+        let mut result = Ok(());
+        spaced_units(text, vocabulary.bridges, |unit| {
+            if std::mem::take(&mut prefix) {
+                let mut word = std::mem::take(&mut self.state.word);
+                word.clear();
+                word.push(b' ');
+                word.extend_from_slice(&text[unit]);
+                result = self.escaped_unit(model, vocabulary, &word, 0..word.len());
+                word.shrink_to(MOST_KEPT);
+                self.state.word = word;
+            } else if result.is_ok() {
+                result = self.escaped_unit(model, vocabulary, text, unit);
+            }
+        });
+        result
+    }
+
+    #[inline]
+    fn escaped_unit(
+        &mut self,
+        model: &Model,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        unit: Range<usize>,
+    ) -> Result<(), EncodeError> {
+        let key = MemoKey::within(text, unit.clone());
+        if key.is_some_and(|key| self.state.memo.recall_into(key, self.sink)) {
+            return Ok(());
+        }
+        self.escaped_miss(model, vocabulary, &text[unit], key)
+    }
+
+    #[inline(never)]
+    fn escaped_miss(
+        &mut self,
+        model: &Model,
+        vocabulary: &Vocabulary,
+        unit: &[u8],
+        key: Option<MemoKey>,
+    ) -> Result<(), EncodeError> {
+        let mut escaped = std::mem::take(&mut self.state.escaped);
+        escaped.clear();
+        for part in unit.split_inclusive(|&byte| byte == b' ') {
+            match part.strip_suffix(b" ") {
+                Some(part) => {
+                    escaped.extend_from_slice(part);
+                    escaped.extend_from_slice(SPACE);
+                }
+                None => escaped.extend_from_slice(part),
+            }
+        }
+        let nowhere = super::output::Alignment::Identity(0);
+        let result =
+            self.miss(model, vocabulary, &escaped, key, Is::Unit, At { alignment: &nowhere, base: 0 });
+        escaped.shrink_to(MOST_KEPT);
+        self.state.escaped = escaped;
+        result
+    }
+}
+
+/// What is looked up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Is {
+    Word,
+    /// A part of a word, for itself no word that is looked up whole.
+    Unit,
+}
+
+/// So many bytes of a rewritten word, and so many of its tokens, a thread keeps room for.
+const MOST_KEPT: usize = 1 << 16;
+
+/// As [`Vocabulary::words`], for a text whose spaces are still to be rewritten.
+#[inline]
+fn spaced_units(text: &[u8], bridges: [u64; 4], mut each: impl FnMut(Range<usize>)) {
+    let marker = |at: usize| match text.get(at) {
+        Some(b' ') => 1,
+        Some(0xE2) if text[at..].starts_with(SPACE) => SPACE.len(),
+        _ => 0,
+    };
+    let (mut start, mut at) = (0, 0);
+    loop {
+        at = next_space(text, at);
+        if at == text.len() {
+            break;
+        }
+        let mut len = marker(at);
+        if len == 0 {
+            at += 1;
+            continue;
+        }
+        if at > start {
+            let before = text[at - 1];
+            let bridged = bridges[usize::from(before >> 6)] >> (before & 63) & 1 != 0;
+            if !bridged {
+                each(start..at);
+                start = at;
+            }
+        }
+        while len > 0 {
+            at += len;
+            len = marker(at);
+        }
+    }
+    if start < text.len() {
+        each(start..text.len());
+    }
+}
+
+/// Where the first space from `at` on begins, or what could be a `▁`; the length of `text` if there is none.
+#[inline]
+fn next_space(text: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * ONES;
+    while let Some(eight) = text.get(at..).and_then(|rest| rest.first_chunk()) {
+        let eight = u64::from_le_bytes(*eight);
+        // The lowest zero byte of each is found for certain; one above it perhaps in error.
+        let zero = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes & HIGH;
+        let found = zero(eight ^ 0x20 * ONES) | zero(eight ^ 0xE2 * ONES);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest.iter().position(|&byte| byte == b' ' || byte == 0xE2).unwrap_or(rest.len())
+}

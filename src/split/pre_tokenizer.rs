@@ -1,0 +1,109 @@
+//! Every way to cut a text into pieces.
+
+use std::ops::Range;
+
+use super::plamo::{plamo2, plamo3};
+use super::{Split, SplitError};
+use crate::unicode;
+
+/// One cut. The pieces are in order; what is between them is dropped.
+#[derive(Clone, Debug)]
+pub(crate) enum PreTokenizer {
+    /// Pieces make up the whole text.
+    Split(Split),
+    /// What no match covers is dropped.
+    Matches(Split),
+    /// In front of this character.
+    Before(char),
+    /// White space is dropped: `char::is_whitespace`.
+    Whitespace,
+    /// White space is dropped: llama.cpp's table.
+    GgufWhitespace,
+    /// Spaces are dropped.
+    Spaces,
+    /// White space is dropped, each punctuation character is a piece (`BertPreTokenizer`).
+    Bert,
+    /// A byte order mark is dropped.
+    Plamo2,
+    /// PLaMo-3's segments.
+    Plamo3,
+}
+
+impl PreTokenizer {
+    /// Calls `each` with the pieces of `text`; none is empty.
+    ///
+    /// # Errors
+    ///
+    /// A pattern backtracks too far on this text.
+    pub(crate) fn split(&self, text: &[u8], each: &mut dyn FnMut(Range<usize>)) -> Result<(), SplitError> {
+        let mut each = |piece: Range<usize>| {
+            if !piece.is_empty() {
+                each(piece);
+            }
+        };
+        match self {
+            Self::Split(split) => return split.split(text, &mut each),
+            Self::Matches(split) => return split.matches(text, &mut each),
+            Self::Before(character) => {
+                let mut buffer = [0; 4];
+                let character = character.encode_utf8(&mut buffer).as_bytes();
+                let mut start = 0;
+                for at in memchr::memmem::find_iter(text, character).chain([text.len()]) {
+                    each(start..at);
+                    start = at;
+                }
+            }
+            Self::Whitespace => separated(text, |c| char::from_u32(c).is_some_and(char::is_whitespace), each),
+            Self::GgufWhitespace => separated(text, unicode::is_whitespace, each),
+            Self::Spaces => {
+                let mut start = 0;
+                for at in memchr::memchr_iter(b' ', text).chain([text.len()]) {
+                    each(start..at);
+                    start = at + 1;
+                }
+            }
+            Self::Bert => bert(text, each),
+            Self::Plamo2 => plamo2(text, &mut each),
+            Self::Plamo3 => plamo3(text, &mut each),
+        }
+        Ok(())
+    }
+}
+
+/// What lies between characters that separate.
+fn separated(text: &[u8], separates: impl Fn(u32) -> bool, mut each: impl FnMut(Range<usize>)) {
+    let (mut start, mut at) = (0, 0);
+    while at < text.len() {
+        let (character, len) = unicode::decode(text, at);
+        if separates(character) {
+            each(start..at);
+            start = at + len;
+        }
+        at += len;
+    }
+    each(start..text.len());
+}
+
+fn bert(text: &[u8], mut each: impl FnMut(Range<usize>)) {
+    let (mut start, mut at) = (0, 0);
+    while at < text.len() {
+        let byte = text[at];
+        let (space, punctuation, len) = if byte < 0x80 {
+            (matches!(byte, b'\t'..=b'\r' | b' '), byte.is_ascii_punctuation(), 1)
+        } else {
+            let (character, len) = unicode::decode(text, at);
+            let character = char::from_u32(character).unwrap_or(char::REPLACEMENT_CHARACTER);
+            let punctuation = unicode_categories::UnicodeCategories::is_punctuation(character);
+            (character.is_whitespace(), punctuation, len)
+        };
+        if space || punctuation {
+            each(start..at);
+            start = at + len;
+            if punctuation {
+                each(at..start);
+            }
+        }
+        at += len;
+    }
+    each(start..text.len());
+}
