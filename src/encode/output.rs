@@ -120,7 +120,9 @@ impl<S: Sink> Sink for FuseUnknown<'_, S> {
     #[inline]
     fn push_all(&mut self, ids: &[u32]) {
         if self.held.is_some() || ids.contains(&self.unknown) {
-            ids.iter().for_each(|&id| self.push(id, 0..0));
+            for &id in ids {
+                self.push(id, 0..0);
+            }
         } else {
             self.sink.push_all(ids);
         }
@@ -174,7 +176,7 @@ pub(crate) struct At<'a> {
     pub(crate) base: usize,
 }
 
-impl<'a> At<'a> {
+impl At<'_> {
     /// That of the part of the text that begins at `start`.
     #[inline]
     pub(crate) fn part(self, start: usize) -> Self {

@@ -6,6 +6,8 @@
 //!
 //! A source only says which stages, with which parameters, in which order.
 
+use std::borrow::Cow;
+
 use super::added_tokens;
 use super::error::EncodeError;
 use super::normalize::{Normalizer, Prepend, Spaces, Tables, tokenizers};
@@ -184,6 +186,13 @@ impl Encoder<'_> {
     }
 }
 
+/// Where a text goes when it is normalized.
+#[derive(Clone, Copy)]
+enum Next<'s> {
+    AddedTokens,
+    Steps(&'s [Step]),
+}
+
 /// One text between special tokens, on its way.
 struct Run<'r, 't, S> {
     encoder: &'r Encoder<'t>,
@@ -192,7 +201,7 @@ struct Run<'r, 't, S> {
 
 impl<S: Sink> Run<'_, '_, S> {
     fn normalized(&mut self, text: &[u8], at: At<'_>) -> Result<(), EncodeError> {
-        let Encoder { road, vocabulary, specials } = *self.encoder;
+        let Encoder { road, vocabulary, .. } = *self.encoder;
         let begins = at.base == 0;
         if !S::SPANS
             && let Some((spaces, lines)) = road.escapes_late()
@@ -201,47 +210,50 @@ impl<S: Sink> Run<'_, '_, S> {
             let prefix = spaces.prefix(text, begins).is_some();
             return self.words.escaped(&road.model, vocabulary, text, prefix, lines);
         }
-        self.rewrite(&road.normalizers, text, at, begins, &mut |run, text, at, begins| {
-            if !matches!(road.special_tokens, SpecialTokens::Added { normalized: true, .. }) {
-                return run.steps(&road.steps, text, at, begins);
-            }
-            added_tokens::cut(specials, vocabulary, text, true, &mut |id, span| match id {
-                Some(id) => {
-                    run.words.sink.push(id, if S::SPANS { at.original(span) } else { 0..0 });
-                    Ok(())
-                }
-                None => run.steps(
-                    &road.steps,
-                    &text[span.clone()],
-                    at.part(span.start),
-                    begins && span.start == 0,
-                ),
-            })
-        })
+        self.rewrite(&road.normalizers, Next::AddedTokens, text, at, begins)
     }
 
-    /// Puts a text through normalizers, then through `then`.
+    /// Puts a text through normalizers, and on.
     fn rewrite(
         &mut self,
         normalizers: &[Normalizer],
+        next: Next<'_>,
         text: &[u8],
         at: At<'_>,
         begins: bool,
-        then: &mut dyn FnMut(&mut Self, &[u8], At<'_>, bool) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
         let Some((first, rest)) = normalizers.split_first().filter(|_| !text.is_empty()) else {
-            return then(self, text, at, begins);
+            return match next {
+                Next::AddedTokens => self.added_tokens(text, at, begins),
+                Next::Steps(steps) => self.steps(steps, text, at, begins),
+            };
         };
         let Vocabulary { charsmap, prefixes, .. } = self.encoder.vocabulary;
         let mut places = S::SPANS.then(Vec::new);
         let tables = Tables { charsmap, user_defined: prefixes };
         match first.apply(text, begins, tables, places.as_mut())? {
-            std::borrow::Cow::Borrowed(text) => self.rewrite(rest, text, at, begins, then),
-            std::borrow::Cow::Owned(rewritten) => {
+            Cow::Borrowed(text) => self.rewrite(rest, next, text, at, begins),
+            Cow::Owned(rewritten) => {
                 let alignment = at.then(places, text.len());
-                self.rewrite(rest, &rewritten, At { alignment: &alignment, base: 0 }, begins, then)
+                self.rewrite(rest, next, &rewritten, At { alignment: &alignment, base: 0 }, begins)
             }
         }
+    }
+
+    /// Added tokens in normalized text, and what lies between them.
+    fn added_tokens(&mut self, text: &[u8], at: At<'_>, begins: bool) -> Result<(), EncodeError> {
+        let Encoder { road, vocabulary, specials } = *self.encoder;
+        if !matches!(road.special_tokens, SpecialTokens::Added { normalized: true, .. }) {
+            return self.steps(&road.steps, text, at, begins);
+        }
+        added_tokens::cut(specials, vocabulary, text, true, &mut |id, span| {
+            let Some(id) = id else {
+                let begins = begins && span.start == 0;
+                return self.steps(&road.steps, &text[span.clone()], at.part(span.start), begins);
+            };
+            self.words.sink.push(id, if S::SPANS { at.original(span) } else { 0..0 });
+            Ok(())
+        })
     }
 
     fn steps(&mut self, steps: &[Step], text: &[u8], at: At<'_>, begins: bool) -> Result<(), EncodeError> {
@@ -253,13 +265,9 @@ impl<S: Sink> Run<'_, '_, S> {
             return self.words.whole(road, vocabulary, text, at);
         };
         match step {
-            Step::Normalize(normalizer) => self.rewrite(
-                std::slice::from_ref(normalizer),
-                text,
-                at,
-                begins,
-                &mut |run, text, at, begins| run.steps(rest, text, at, begins),
-            ),
+            Step::Normalize(normalizer) => {
+                self.rewrite(std::slice::from_ref(normalizer), Next::Steps(rest), text, at, begins)
+            }
             Step::Split(split) if rest.is_empty() => self.words.split(road, vocabulary, split, text, at),
             Step::Split(split) => {
                 let mut result = Ok(());

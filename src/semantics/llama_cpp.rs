@@ -130,6 +130,7 @@ impl Unigram {
     }
 
     /// A text of fewer bytes has exact sums: no more pieces than bytes, none with a larger score than the largest.
+    #[expect(clippy::cast_sign_loss, reason = "neither is below zero")]
     fn exact_bytes(&self) -> usize {
         if self.largest > 0.0 { (self.exact_below / f64::from(self.largest)) as usize } else { usize::MAX }
     }

@@ -56,7 +56,7 @@ impl Normalizer {
         text: &'t [u8],
         begins: bool,
         tables: Tables<'_>,
-        mut places: Option<&mut Vec<Place>>,
+        places: Option<&mut Vec<Place>>,
     ) -> Result<Cow<'t, [u8]>, EncodeError> {
         let rewritten = match self {
             Self::Tokenizers(normalizer) => {
@@ -79,8 +79,8 @@ impl Normalizer {
             Self::Nemotron => rewrite::nemotron(text, places),
             Self::Soprano => Some(rewrite::soprano(text, places)),
             Self::WordPiece(normalizer) => Some(normalizer.apply(text, places)),
-            Self::Unigram(normalizer) => Some(normalizer.apply(text, tables, places.as_deref_mut())?),
-            Self::SentencePiece(normalizer) => Some(normalizer.apply(text, tables, places.as_deref_mut())?),
+            Self::Unigram(normalizer) => Some(normalizer.apply(text, tables, places)?),
+            Self::SentencePiece(normalizer) => Some(normalizer.apply(text, tables, places)?),
         };
         Ok(rewritten.map_or(Cow::Borrowed(text), Cow::Owned))
     }
