@@ -13,14 +13,28 @@ pub(crate) struct PatternError {
     source: Box<fancy_regex::Error>,
 }
 
-/// A pattern could not be run to its end on a text; only patterns with look-around or back-references, which backtrack, can fail.
+/// A text could not be cut into pieces: it is longer than 4 GiB, or a pattern could not be run to its end on it. Only patterns with
+/// look-around or back-references, which backtrack, can fail so.
 #[derive(Debug, thiserror::Error)]
-#[error("the split pattern `{pattern}` gave up at byte {at} of a text of {len} bytes")]
-pub struct SplitError {
-    pattern: String,
-    at: usize,
-    len: usize,
-    source: Box<fancy_regex::Error>,
+#[error(transparent)]
+pub struct SplitError(Kind);
+
+#[derive(Debug, thiserror::Error)]
+enum Kind {
+    #[error("the split pattern `{pattern}` gave up at byte {at} of a text of {len} bytes")]
+    GaveUp { pattern: String, at: usize, len: usize, source: Box<fancy_regex::Error> },
+    #[error("a text of {len} bytes cannot be cut at once: expected at most {most}; give it in parts")]
+    TooLong { len: usize, most: u32 },
+}
+
+impl SplitError {
+    /// Whether offsets in `text` fit into 32 bits.
+    pub(super) fn check_len(text: &[u8]) -> Result<(), SplitError> {
+        match u32::try_from(text.len()) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(SplitError(Kind::TooLong { len: text.len(), most: u32::MAX })),
+        }
+    }
 }
 
 /// A compiled pattern.
@@ -78,11 +92,13 @@ impl Compiled {
         let readable = readable(segment);
         let mut at = 0;
         for found in self.regex.find_iter(&*readable) {
-            let found = found.map_err(|source| SplitError {
-                pattern: self.pattern().to_owned(),
-                at: range.start + at,
-                len: text.len(),
-                source: Box::new(source),
+            let found = found.map_err(|source| {
+                SplitError(Kind::GaveUp {
+                    pattern: self.pattern().to_owned(),
+                    at: range.start + at,
+                    len: text.len(),
+                    source: Box::new(source),
+                })
             })?;
             each(range.start + found.start()..range.start + found.end());
             at = found.end();

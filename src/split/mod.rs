@@ -15,6 +15,7 @@ mod gguf;
 mod grammar;
 mod names;
 mod patterns;
+mod pieces;
 mod plamo;
 mod pre_tokenizer;
 mod stages;
@@ -26,11 +27,14 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use pieces::Block;
+
 pub use compiled::SplitError;
 pub(crate) use compiled::{Compiled, PatternError};
 pub(crate) use gguf::GgufSplit;
 pub(crate) use names::{Pre, PreKind};
 pub(crate) use patterns::PatternSplit;
+pub(crate) use pieces::Piece;
 pub(crate) use pre_tokenizer::PreTokenizer;
 
 /// How a text is cut. Matches and the gaps between them are pieces alike, so no byte is lost.
@@ -83,6 +87,43 @@ impl Split {
                 }
             }),
             _ => self.split(text, each),
+        }
+    }
+
+    /// As [`Split::split`], by blocks of at most 256 pieces; no block is empty.
+    ///
+    /// # Errors
+    ///
+    /// The text is longer than 4 GiB, or as [`Split::split`]; pieces before the place of the error may have been handed over.
+    #[allow(dead_code, reason = "the word loop is about to call it")]
+    pub(crate) fn pieces(&self, text: &[u8], each: &mut dyn FnMut(&[Piece])) -> Result<(), SplitError> {
+        SplitError::check_len(text)?;
+        let mut block = Block::new(each);
+        self.split(text, &mut |piece| block.push(piece))?;
+        block.flush();
+        Ok(())
+    }
+
+    /// As [`Split::pieces`], for what [`Split::matches`] finds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Split::pieces`].
+    #[allow(dead_code, reason = "the word loop is about to call it")]
+    pub(crate) fn matching_pieces(
+        &self,
+        text: &[u8],
+        each: &mut dyn FnMut(&[Piece]),
+    ) -> Result<(), SplitError> {
+        match self {
+            Split::Regex(_) => {
+                SplitError::check_len(text)?;
+                let mut block = Block::new(each);
+                self.matches(text, &mut |piece| block.push(piece))?;
+                block.flush();
+                Ok(())
+            }
+            _ => self.pieces(text, each),
         }
     }
 

@@ -501,6 +501,33 @@ fn no_split_loses_a_byte_of_any_bytes() {
 }
 
 #[test]
+fn blocks_hold_what_split_gives() {
+    let regexes = [r"(?=b)|[0-9]+", r"\w+", "(?!)"].map(|pattern| compile(pattern).unwrap());
+    let splits: Vec<Split> = every_split().chain(regexes).collect();
+    proptest!(cases(200), |(text in texts(), times in proptest::sample::select(vec![1usize, 40, 300]))| {
+        let text = unicode::repair(&text.repeat(times)).into_owned();
+        for split in &splits {
+            prop_assert_eq!(in_blocks(split, &text, Split::pieces), fast(split, &text), "{:?}", split);
+            let mut matches = Vec::new();
+            split.matches(&text, &mut |piece| matches.push(piece)).unwrap();
+            prop_assert_eq!(in_blocks(split, &text, Split::matching_pieces), matches, "{:?}", split);
+        }
+    });
+}
+
+type Pieces = fn(&Split, &[u8], &mut dyn FnMut(&[Piece])) -> Result<(), SplitError>;
+
+fn in_blocks(split: &Split, text: &[u8], pieces: Pieces) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    pieces(split, text, &mut |block| {
+        assert!((1..=256).contains(&block.len()));
+        ranges.extend(block.iter().map(|piece| piece.range()));
+    })
+    .unwrap();
+    ranges
+}
+
+#[test]
 fn every_split_is_linear() {
     let long = |word: &str| word.repeat((1 << 20) / word.len());
     let mixed = |a: &str, b: &str| long(a) + b;

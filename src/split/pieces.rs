@@ -1,0 +1,53 @@
+//! Pieces by the block: one call for many of them, so that the caller can fetch ahead what it will need for each.
+
+use std::ops::Range;
+
+/// Where a piece stands: `[start, end)` in bytes of the text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+impl Piece {
+    /// The same as a range.
+    #[inline]
+    #[allow(dead_code, reason = "the word loop is about to call it")]
+    pub(crate) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// How many pieces a block holds at most.
+pub(crate) const BLOCK: usize = 256;
+
+/// A block that is being filled. It hands itself over whenever it is full.
+pub(super) struct Block<'a> {
+    pieces: [Piece; BLOCK],
+    len: usize,
+    each: &'a mut dyn FnMut(&[Piece]),
+}
+
+impl<'a> Block<'a> {
+    pub(super) fn new(each: &'a mut dyn FnMut(&[Piece])) -> Self {
+        Block { pieces: [Piece::default(); BLOCK], len: 0, each }
+    }
+
+    /// Appends a piece, whose offsets fit into 32 bits.
+    #[inline]
+    pub(super) fn push(&mut self, piece: Range<usize>) {
+        self.pieces[self.len] = Piece { start: piece.start as u32, end: piece.end as u32 };
+        self.len += 1;
+        if self.len == BLOCK {
+            self.flush();
+        }
+    }
+
+    /// Hands over what is left.
+    pub(super) fn flush(&mut self) {
+        if self.len > 0 {
+            (self.each)(&self.pieces[..self.len]);
+            self.len = 0;
+        }
+    }
+}
