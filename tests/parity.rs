@@ -37,7 +37,22 @@ fn every_gguf_vocabulary_gives_the_ids_and_texts_of_llama_cpp() {
         };
         // This one file does not say how its text is cut. The guess is right, and must not pass for knowledge.
         let Some(found) = resolve(&model, name != "gpt-neox", report) else { return };
-        check(found.tokenizer(), &shared::lines(&expected.join(format!("{name}.jsonl.gz"))), report);
+        let cases: Vec<Case> = shared::lines(&expected.join(format!("{name}.jsonl.gz")));
+        check(found.tokenizer(), &cases, report);
+        if !found.is_degraded() {
+            // What a list of merges says, and what an image has made of it.
+            let directory = tempfile::tempdir().expect("a temporary directory");
+            let resolver = || Resolver::builder().offline(true).store_dir(directory.path()).build();
+            let first = report.expect(resolver().resolve(&model).map_err(|error| error.to_string()));
+            drop(first);
+            let warm = report.expect(resolver().resolve(&model).map_err(|error| error.to_string()));
+            let Some(warm) = warm else { return };
+            for case in &cases {
+                let ids =
+                    warm.tokenizer().encode(&case.text, Special::Ignore).map_err(|error| error.to_string());
+                report.compare("ids from an image", &case.text, &ids, &Ok(unsigned(&case.ids)));
+            }
+        }
     });
 }
 

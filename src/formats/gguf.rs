@@ -5,7 +5,6 @@
 //! attributes.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use super::{FormatError, gguf_models};
 use crate::encode::special_tokens::Specials;
@@ -18,7 +17,7 @@ use crate::split::{Pre, PreKind, Split};
 use crate::tokenizer::Tokenizer;
 use crate::unicode;
 use crate::vocabulary::{
-    Alphabet, Builder, Line, Lookup, MergesList, NONE, Rank, Texts, Vocabulary, VocabularyError,
+    Alphabet, Builder, EqualLines, Joining, Line, MergesList, NONE, Rank, Vocabulary, VocabularyError,
     append_unescaped, attribute, decode_alphabet, find_byte, load as load_word,
 };
 
@@ -35,34 +34,24 @@ pub(crate) enum OnUnknownPre {
 pub(crate) fn load(gguf: &Gguf, on_unknown: OnUnknownPre) -> Result<Tokenizer, FormatError> {
     let kind = Kind::of(gguf, on_unknown)?;
     let strings = |key| gguf.array(key).and_then(|array| Some((array.raw(), array.string_spans()?)));
-    let (tokens, merges) = (strings(TOKENS).ok_or_else(|| missing(TOKENS))?, strings(MERGES));
+    let ((token_data, tokens), merges) = (strings(TOKENS).ok_or_else(|| missing(TOKENS))?, strings(MERGES));
     let list = match (kind.pre(), merges) {
         (None, _) => None,
         (Some(_), Some((data, lines))) => {
-            let texts = move || {
-                let (data, spans) = tokens.clone();
-                let text = |span: Range<usize>| span.start..span.start + c_string(&data[span]).len();
-                Texts::new(data, spans.map(text))
-            };
-            Some(MergesList { data, lines: lines.map(|line| (line, None)), texts })
+            let lines = lines.map(|line| (line, None));
+            Some(MergesList { data, lines, token_data, tokens, alphabet: kind.alphabet() })
         }
         // This one has no merges in its file; its tokens are found whole or byte by byte.
         (Some(pre), None) if pre.kind == PreKind::KimiK2 => None,
         (Some(_), None) => return Err(missing(MERGES)),
     };
-    // All that the merges do not depend on is done while another thread looks them up.
-    std::thread::scope(|scope| build(gguf, &kind, list.map(|list| Lookup::begin(scope, list))))
+    // All that the merges do not depend on is done while another thread walks through them.
+    std::thread::scope(|scope| {
+        build(gguf, &kind, list.map(|list| Joining::begin(scope, list, EqualLines::FirstCounts)))
+    })
 }
 
-fn build<'scope, 'f: 'scope, L, T>(
-    gguf: &Gguf,
-    kind: &Kind,
-    merges: Option<Lookup<'scope, 'f, L, T>>,
-) -> Result<Tokenizer, FormatError>
-where
-    L: ExactSizeIterator<Item = Line> + Clone + Send + Sync + 'scope,
-    T: Fn() -> Texts<'f> + Clone + Send + 'scope,
-{
+fn build(gguf: &Gguf, kind: &Kind, merges: Option<Joining<'_>>) -> Result<Tokenizer, FormatError> {
     let mut tokens = Tokens::read(gguf, kind)?;
     let raw = tokens.builder.attributes().to_vec();
     let mut special = kind.default_special();
@@ -79,16 +68,7 @@ where
     let added = Specials::new(special_ids.iter().filter_map(|&id| Some((id, tokens.text(id)?))));
     tokens.strip_attributes(gguf, &special_ids)?;
     if let (Some(merges), Some(pre)) = (merges, kind.pre()) {
-        // Of equal lines the first counts.
-        let others = tokens.builder.merges(merges, |old, new| new < old).map_err(vocabulary_error)?;
-        let lines = gguf.array(MERGES).map(|lines| lines.raw()).unwrap_or_default();
-        let mut key = Vec::new();
-        for (rank, line) in others {
-            key.clear();
-            if let Some(split) = read_merge(lines.get(line).unwrap_or_default(), pre.byte_encode, &mut key) {
-                tokens.builder.merge(&key, split, Rank(rank)).map_err(vocabulary_error)?;
-            }
-        }
+        tokens.merges(gguf, merges, pre.byte_encode)?;
     }
 
     let mut model = kind.model(gguf, &tokens, &flags, &special)?;
@@ -453,6 +433,29 @@ impl Tokens {
             tokens.marked_from = tokens.by_name("<oov>");
         }
         Ok(tokens)
+    }
+
+    /// The merges: as their list has them if they are all of tokens, else each looked up.
+    fn merges(&mut self, gguf: &Gguf, joining: Joining<'_>, byte_encode: bool) -> Result<(), FormatError> {
+        let lines = gguf.array(MERGES).map(|lines| lines.raw()).unwrap_or_default();
+        let read = |(line, _): &Line, key: &mut Vec<u8>| {
+            read_merge(lines.get(line.clone()).unwrap_or_default(), byte_encode, key)
+        };
+        let join = joining.finish().map_err(vocabulary_error)?;
+        if self.builder.lazy_merges(join, read).is_ok() {
+            return Ok(());
+        }
+        let lines = gguf.strings(MERGES).ok_or_else(|| missing(MERGES))?;
+        self.builder.reserve_pairs(lines.len()).map_err(vocabulary_error)?;
+        let mut key = Vec::new();
+        for (rank, line) in (0..).zip(lines) {
+            key.clear();
+            if let Some(split) = read_merge(line, byte_encode, &mut key) {
+                // Of equal lines the first counts.
+                self.builder.merge(&key, split, Rank(rank)).map_err(vocabulary_error)?;
+            }
+        }
+        Ok(())
     }
 
     fn text(&self, id: u32) -> Option<Cow<'_, [u8]>> {

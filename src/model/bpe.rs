@@ -11,9 +11,12 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
+use super::live::live_pairs;
 use super::tokens::{NoToken, Tokens, UnknownPiece};
 use crate::unicode;
-use crate::vocabulary::{Builder, NONE, Pairs, Rank, Vocabulary, VocabularyError, attribute};
+use crate::vocabulary::{
+    Builder, LazyMerges, MergeTable, NONE, Pairs, Rank, Vocabulary, VocabularyError, attribute,
+};
 
 /// Byte-pair encoding, as a source wants it.
 #[derive(Clone, Debug)]
@@ -38,7 +41,7 @@ pub(crate) enum Start {
 /// Where ranks come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum MergeBy {
-    /// [`Vocabulary::pairs`].
+    /// [`Vocabulary::merges`].
     List,
     /// The score of the token that two neighbours make up, as llama.cpp compares scores.
     Score,
@@ -102,7 +105,7 @@ impl Bpe {
     ) -> Result<(), NoToken> {
         self.start(vocabulary, word, scratch);
         match self.merges {
-            MergeBy::List => self.merge(vocabulary, word, &vocabulary.pairs, scratch, tokens),
+            MergeBy::List => self.merge(vocabulary, word, &Listed(vocabulary), scratch, tokens),
             MergeBy::Score => {
                 let rank = |vocabulary: &Vocabulary, token| rank_of_score(vocabulary.score(token));
                 self.merge(vocabulary, word, &Joined { vocabulary, rank }, scratch, tokens)
@@ -280,6 +283,36 @@ impl Merges for Pairs {
     #[inline]
     fn find(&self, left: u32, right: u32, _: &[u8]) -> Option<(Rank, u32)> {
         Pairs::find(self, left, right)
+    }
+}
+
+/// Merges from a vocabulary's list, looked up in it until they are compiled.
+#[derive(Clone, Copy)]
+pub(crate) struct Listed<'v>(pub(crate) &'v Vocabulary);
+
+impl Merges for Listed<'_> {
+    #[inline]
+    fn find(&self, left: u32, right: u32, text: &[u8]) -> Option<(Rank, u32)> {
+        match &self.0.merges {
+            MergeTable::Compiled(pairs) => pairs.find(left, right),
+            MergeTable::Lazy(lazy) => find_lazily(self.0, lazy, left, right, text),
+        }
+    }
+}
+
+fn find_lazily(
+    vocabulary: &Vocabulary,
+    lazy: &LazyMerges,
+    left: u32,
+    right: u32,
+    text: &[u8],
+) -> Option<(Rank, u32)> {
+    if lazy.compiled().is_none() && lazy.is_due() {
+        lazy.compiled_by(|| live_pairs(vocabulary, lazy));
+    }
+    match lazy.compiled() {
+        Some(pairs) => pairs.find(left, right),
+        None => lazy.find(vocabulary, left, right, text),
     }
 }
 

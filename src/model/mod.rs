@@ -3,6 +3,7 @@
 //! A model knows the vocabulary and the word at hand, and nothing of memos, normalizers, places in a text or where ids go.
 
 pub(crate) mod bpe;
+pub(crate) mod live;
 pub(crate) mod plamo;
 pub(crate) mod rwkv;
 pub(crate) mod tokens;

@@ -19,9 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::encode::special_tokens::Specials;
 use crate::mmap::Bytes;
+use crate::model::live::compiled;
 use crate::semantics::Recipe;
 use crate::tokenizer::Tokenizer;
-use crate::vocabulary::{Alphabet, Table, Vocabulary};
+use crate::vocabulary::{Alphabet, MergeTable, Pairs, Table, Vocabulary};
 
 /// Applies `$each!(name, table)` to every table of an image: the one list that writing and reading follow. A table that is
 /// added here is stored, and an image without it is refused.
@@ -33,7 +34,6 @@ macro_rules! for_each_table {
         $each!("pieces", $vocabulary.pieces);
         $each!("scores", $vocabulary.scores);
         $each!("index", $vocabulary.index.slots);
-        $each!("pairs", $vocabulary.pairs.slots);
         $each!("bytes", $vocabulary.bytes);
         $each!("byte symbols", $vocabulary.byte_symbols);
         $each!("trie", $vocabulary.trie.nodes);
@@ -124,17 +124,19 @@ pub enum ImageError {
 pub(crate) fn write(tokenizer: &Tokenizer, out: &mut impl Write) -> io::Result<Checksum> {
     let vocabulary = tokenizer.vocabulary();
     let specials = tokenizer.specials();
+    let pairs = compiled(vocabulary);
     let head = Head {
         alphabet: vocabulary.alphabet,
         len: vocabulary.len,
         seed: vocabulary.index.seed,
-        multiplier: vocabulary.pairs.multiplier,
+        multiplier: pairs.multiplier,
         bridges: vocabulary.bridges,
         recipe: tokenizer.recipe().clone(),
     };
     let head = serde_json::to_vec(&head)?;
     let mut parts: Vec<(&str, &[u8])> = vec![
         ("head", &head),
+        ("pairs", pairs.slots.as_bytes()),
         ("special ids", specials.ids.as_bytes()),
         ("special offsets", specials.offsets.as_bytes()),
         ("special arena", specials.arena.as_bytes()),
@@ -201,7 +203,8 @@ pub(super) fn read_verified(bytes: &Bytes, verify: bool) -> Result<Tokenizer, Im
     let mut vocabulary =
         Vocabulary { alphabet: head.alphabet, len: head.len, bridges: head.bridges, ..Vocabulary::default() };
     vocabulary.index.seed = head.seed;
-    vocabulary.pairs.multiplier = head.multiplier;
+    vocabulary.merges =
+        MergeTable::Compiled(Pairs { slots: sections.table("pairs")?, multiplier: head.multiplier });
     macro_rules! take {
         ($name:literal, $table:expr) => {
             $table = sections.table($name)?

@@ -13,6 +13,7 @@
 mod bytes;
 mod charsmap;
 mod index;
+mod lazy;
 mod merges;
 mod pairs;
 mod table;
@@ -25,7 +26,8 @@ pub use charsmap::CharsmapError;
 #[cfg(test)]
 pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
-pub(crate) use merges::{Line, Lookup, MergesList};
+pub(crate) use lazy::{EqualLines, Join, Joining, LazyMerges, Line, MergesList};
+pub(crate) use merges::{Lookup, MergesList as LookupList};
 use pairs::Place;
 pub(crate) use pairs::{Pairs, Rank};
 pub(crate) use table::Table;
@@ -94,8 +96,8 @@ pub(crate) struct Vocabulary {
     pub(crate) scores: Table<f32>,
     /// Key → symbol.
     pub(crate) index: Index,
-    /// Lookup, for byte-pair encoding.
-    pub(crate) pairs: Pairs,
+    /// The merges of byte-pair encoding.
+    pub(crate) merges: MergeTable,
     /// Byte → id of the token for just that byte, [`NONE`] where there is none; what the byte stands for is the engine's
     /// affair (`<0xE2>` of a SentencePiece vocabulary, the one-byte token of a byte-level one). 256 entries.
     pub(crate) bytes: Table<u32>,
@@ -110,6 +112,32 @@ pub(crate) struct Vocabulary {
     pub(crate) prefixes: Trie,
     /// Unigram: the normalizer's replacements.
     pub(crate) charsmap: Charsmap,
+}
+
+/// What two symbols merge into.
+#[derive(Debug)]
+pub(crate) enum MergeTable {
+    /// Every pair that merges.
+    Compiled(Pairs),
+    /// The list they come from.
+    Lazy(Box<LazyMerges>),
+}
+
+impl Default for MergeTable {
+    fn default() -> Self {
+        Self::Compiled(Pairs::default())
+    }
+}
+
+impl MergeTable {
+    /// The table of pairs, if there is one by now.
+    #[inline]
+    pub(crate) fn compiled(&self) -> Option<&Pairs> {
+        match self {
+            Self::Compiled(pairs) => Some(pairs),
+            Self::Lazy(lazy) => lazy.compiled(),
+        }
+    }
 }
 
 /// `[start, start + len)` in the arena.
@@ -240,7 +268,8 @@ impl Vocabulary {
         if !whole {
             return Some("tables of the vocabulary's length");
         }
-        let tables = self.index.fault(symbols, entries).or_else(|| self.pairs.fault(symbols, entries));
+        let pairs = || self.merges.compiled().and_then(|pairs| pairs.fault(symbols, entries));
+        let tables = self.index.fault(symbols, entries).or_else(pairs);
         if tables.is_some() || !entries {
             return tables;
         }
@@ -336,6 +365,7 @@ pub(crate) struct Builder {
     scores: Vec<f32>,
     index: Index,
     pairs: Pairs,
+    lazy: Option<Box<LazyMerges>>,
     /// Pieces that are not keys, one after the other.
     rendered: Vec<u8>,
     /// Where they are in there, by the ids of their tokens.
@@ -360,6 +390,7 @@ impl Builder {
             // Texts that occur only in merges are rare; a quarter more keeps the load below two thirds.
             index: Index::with_capacity(tokens + tokens / 4, seed),
             pairs: Pairs::default(),
+            lazy: None,
             rendered: Vec::new(),
             pieces: Vec::new(),
         })
@@ -540,6 +571,24 @@ impl Builder {
         Ok(others)
     }
 
+    /// Takes the merges of a list as they stand. `read` appends the key that a line makes and gives where the right half of it
+    /// begins, `None` for a line that can never apply. All tokens must have been added, and nothing may come after.
+    pub(crate) fn lazy_merges(
+        &mut self,
+        join: Join,
+        read: impl FnMut(&Line, &mut Vec<u8>) -> Option<usize>,
+    ) -> Result<(), lazy::BeyondTokens> {
+        let merges = join.finish(read, |key| self.token(key))?;
+        if self.alphabet == Alphabet::ByteLevel {
+            // A byte that is no token is a symbol all the same.
+            for byte in 0..=u8::MAX {
+                self.symbol_or_new(&[byte]).map_err(|_| lazy::BeyondTokens)?;
+            }
+        }
+        self.lazy = Some(Box::new(merges));
+        Ok(())
+    }
+
     /// Adds the merge of `key[..split]` and `key[split..]`, all three of which must be tokens. Of equal pairs
     /// the last counts.
     pub(crate) fn merge_tokens(&mut self, key: &[u8], split: usize, rank: Rank) -> Result<(), NotAToken> {
@@ -617,7 +666,7 @@ impl Builder {
             pieces: pieces.into(),
             scores: self.scores.into(),
             index: self.index,
-            pairs: self.pairs,
+            merges: self.lazy.map_or(MergeTable::Compiled(self.pairs), MergeTable::Lazy),
             bytes: bytes.to_vec().into(),
             byte_symbols: byte_symbols.into(),
             bridges,

@@ -79,6 +79,15 @@ impl Pairs {
         Self { slots: vec![Pair::FREE; place.slots].into(), multiplier: place.multiplier }
     }
 
+    /// A table of merges: left, right, rank and what they make. Of those of equal pairs the one with the lowest rank counts.
+    pub(crate) fn of(merges: Vec<(u32, u32, Rank, u32)>) -> Self {
+        let mut pairs = Self::new(Place::with_capacity(merges.len()));
+        for (left, right, rank, merged) in merges {
+            pairs.insert(left, right, rank, merged);
+        }
+        pairs
+    }
+
     /// What is wrong with a table that was not built here, if anything: with `entries` its slots, which may name `symbols` symbols.
     pub(super) fn fault(&self, symbols: usize, entries: bool) -> Option<&'static str> {
         if !entries || self.slots.is_empty() {

@@ -24,7 +24,7 @@ use crate::semantics::tokenizers::{Frame, Model, PreTokenizer, Prepend, Recipe, 
 use crate::semantics::{self, Pipeline};
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{
-    Alphabet, Builder, Charsmap, Line, Lookup, MAX_SYMBOLS, MergesList, NONE, NotAToken, Rank, Texts, Trie,
+    Alphabet, Builder, Charsmap, Line, Lookup, LookupList, MAX_SYMBOLS, NONE, NotAToken, Rank, Texts, Trie,
     Vocabulary, VocabularyError, attribute, decode_alphabet,
 };
 
@@ -227,7 +227,7 @@ impl Description<'_> {
             let merges = self.merges()?;
             // Looked up while the tokens are read.
             let texts = move || entries.texts(len);
-            Some(Lookup::begin(scope, MergesList { data: merges.arena(), lines: merges.lines(), texts }))
+            Some(Lookup::begin(scope, LookupList { data: merges.arena(), lines: merges.lines(), texts }))
         } else {
             None
         };
