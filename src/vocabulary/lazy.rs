@@ -207,6 +207,8 @@ pub(crate) struct Join {
     open: Vec<(u32, Line)>,
     /// Characters that are a half of some line and no token.
     loose: bool,
+    /// What the lines are written in.
+    alphabet: Alphabet,
 }
 
 /// Lines that are more than halves of tokens: a merge makes, or takes, what is no token.
@@ -243,6 +245,7 @@ impl Join {
             },
             open: Vec::new(),
             loose: false,
+            alphabet,
         };
         for (rank, line) in (0..).zip(lines) {
             let text = Joined::read(data, &line, alphabet);
@@ -281,7 +284,9 @@ impl Join {
             if let Some(split) = read(line, &mut key) {
                 let token_of = |text: &[u8]| token(text).ok_or(BeyondTokens);
                 let token = token_of(&key)?;
-                for half in [&key[..split], &key[split..]] {
+                // A text is cut into bytes, which are all symbols, or into characters, which are if they are tokens.
+                let halves = [&key[..split], &key[split..]];
+                for half in halves.into_iter().filter(|_| self.alphabet == Alphabet::Text) {
                     if half.first().is_some_and(|&byte| crate::unicode::utf8_len(byte) >= half.len()) {
                         token_of(half)?;
                     }
