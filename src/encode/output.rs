@@ -15,6 +15,10 @@ pub(crate) trait Sink {
     /// Takes ids without places; only called where [`Sink::SPANS`] is false.
     fn push_all(&mut self, ids: &[u32]);
 
+    /// Hears that so many words follow.
+    #[inline]
+    fn reserve(&mut self, _words: usize) {}
+
     /// Takes the first `count` of `ids`; only called where [`Sink::SPANS`] is false.
     #[inline]
     fn push_few(&mut self, ids: &[u32; MOST_IDS], count: usize) {
@@ -33,6 +37,11 @@ impl Sink for Vec<u32> {
     #[inline]
     fn push_all(&mut self, ids: &[u32]) {
         self.extend_from_slice(ids);
+    }
+
+    #[inline]
+    fn reserve(&mut self, words: usize) {
+        Vec::reserve(self, (words + 1) * MOST_IDS);
     }
 
     #[inline]

@@ -175,14 +175,24 @@ impl Encoder<'_> {
             return Ok(());
         }
         match self.road.fuse {
-            None => Run { encoder: self, words: Words { state, sink } }.normalized(text, at),
+            None => Run { encoder: self, words: self.words(state, sink) }.normalized(text, at),
             Some(unknown) => {
                 let mut fuse = FuseUnknown::new(sink, unknown);
-                Run { encoder: self, words: Words { state, sink: &mut fuse } }.normalized(text, at)?;
+                Run { encoder: self, words: self.words(state, &mut fuse) }.normalized(text, at)?;
                 fuse.flush();
                 Ok(())
             }
         }
+    }
+}
+
+impl<'t> Encoder<'t> {
+    fn words<'w, S>(&self, state: &'w mut ThreadState, sink: &'w mut S) -> Words<'w, S>
+    where
+        't: 'w,
+    {
+        let &Self { road: Road { model, unit_limit, .. }, vocabulary, .. } = self;
+        Words { model, vocabulary, unit_limit: *unit_limit, state, sink }
     }
 }
 
@@ -201,14 +211,14 @@ struct Run<'r, 't, S> {
 
 impl<S: Sink> Run<'_, '_, S> {
     fn normalized(&mut self, text: &[u8], at: At<'_>) -> Result<(), EncodeError> {
-        let Encoder { road, vocabulary, .. } = *self.encoder;
+        let road = self.encoder.road;
         let begins = at.base == 0;
         if !S::SPANS
             && let Some((spaces, lines)) = road.escapes_late()
             && std::str::from_utf8(text).is_ok()
         {
             let prefix = spaces.prefix(text, begins).is_some();
-            return self.words.escaped(&road.model, vocabulary, text, prefix, lines);
+            return self.words.escaped(text, prefix, lines);
         }
         self.rewrite(&road.normalizers, Next::AddedTokens, text, at, begins)
     }
@@ -260,15 +270,14 @@ impl<S: Sink> Run<'_, '_, S> {
         if text.is_empty() {
             return Ok(());
         }
-        let Encoder { road, vocabulary, .. } = *self.encoder;
         let Some((step, rest)) = steps.split_first() else {
-            return self.words.whole(road, vocabulary, text, at);
+            return self.words.one(text, 0..text.len(), at);
         };
         match step {
             Step::Normalize(normalizer) => {
                 self.rewrite(std::slice::from_ref(normalizer), Next::Steps(rest), text, at, begins)
             }
-            Step::Split(split) if rest.is_empty() => self.words.split(road, vocabulary, split, text, at),
+            Step::Split(split) if rest.is_empty() => self.words.split(split, text, at),
             Step::Split(split) => {
                 let mut result = Ok(());
                 split.split(text, &mut |piece| {

@@ -2,13 +2,17 @@
 
 use std::cell::RefCell;
 
-use super::memo::Memo;
+use super::memo::{Memo, ShortKey};
 use crate::model::Scratch;
 use crate::model::tokens::Tokens;
 
-/// Scratch space and memo of one tokenizer on one thread: up to three megabytes once it has seen much text.
+/// Scratch space and memo of one tokenizer on one thread: up to 16 megabytes once it has seen much text.
 pub(crate) struct ThreadState {
     pub(crate) memo: Memo,
+    /// The keys of a block of words.
+    pub(crate) keys: Vec<ShortKey>,
+    /// What was seen of the memo when they were made.
+    pub(crate) seen: u64,
     /// The tokens of the word at hand.
     pub(crate) tokens: Tokens,
     pub(crate) scratch: Scratch,
@@ -22,6 +26,8 @@ impl ThreadState {
     fn new() -> Self {
         Self {
             memo: Memo::new(),
+            keys: Vec::new(),
+            seen: 0,
             tokens: Tokens::default(),
             scratch: Scratch::default(),
             word: Vec::new(),

@@ -5,107 +5,100 @@ use std::ops::Range;
 use super::error::EncodeError;
 use super::memo::MemoKey;
 use super::output::{At, Sink};
-use super::road::Road;
 use super::thread_state::ThreadState;
 use crate::model::Model;
-use crate::split::{GgufSplit, PreTokenizer, Split};
+use crate::split::{GgufSplit, Piece, PreTokenizer, Split};
 use crate::vocabulary::{SPACE, Vocabulary};
 
-/// Where words go.
+/// What words go through, and where their ids go.
 pub(crate) struct Words<'w, S> {
+    pub(crate) model: &'w Model,
+    pub(crate) vocabulary: &'w Vocabulary,
+    /// Words of fewer bytes are cut where no merge can reach across.
+    pub(crate) unit_limit: usize,
     pub(crate) state: &'w mut ThreadState,
     pub(crate) sink: &'w mut S,
 }
 
 impl<S: Sink> Words<'_, S> {
-    /// A text that is one word.
-    pub(crate) fn whole(
-        &mut self,
-        road: &Road,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        at: At<'_>,
-    ) -> Result<(), EncodeError> {
-        self.cut(road, vocabulary, text, 0..text.len(), at)
-    }
-
     /// A text whose words are the pieces that `split` makes.
-    pub(crate) fn split(
-        &mut self,
-        road: &Road,
-        vocabulary: &Vocabulary,
-        split: &PreTokenizer,
-        text: &[u8],
-        at: At<'_>,
-    ) -> Result<(), EncodeError> {
+    pub(crate) fn split(&mut self, split: &PreTokenizer, text: &[u8], at: At<'_>) -> Result<(), EncodeError> {
         let mut result = Ok(());
-        split.split(text, &mut |word| {
-            let key =
-                if S::SPANS || road.unit_limit > 0 { None } else { MemoKey::within(text, word.clone()) };
-            if key.is_some_and(|key| self.state.memo.recall_into(key, self.sink)) || result.is_err() {
-                return;
-            }
-            result = if road.unit_limit > 0 {
-                self.cut(road, vocabulary, text, word, at)
-            } else {
-                self.miss(&road.model, vocabulary, &text[word.clone()], key, Is::Word, at.part(word.start))
-            };
-        })?;
+        if S::SPANS || self.unit_limit > 0 {
+            split.split(text, &mut |word| {
+                if result.is_ok() {
+                    result = self.one(text, word, at);
+                }
+            })?;
+        } else {
+            split.pieces(text, &mut |words| {
+                if result.is_ok() {
+                    result = self.block(text, words, at);
+                }
+            })?;
+        }
         result
     }
 
-    /// A word that may be cut further, where no merge can reach across.
-    fn cut(
-        &mut self,
-        road: &Road,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        word: Range<usize>,
-        at: At<'_>,
-    ) -> Result<(), EncodeError> {
+    /// Words of a text, without their places. First the keys of all, then the look-ups, so that the processor may wait for many places
+    /// in the memo at once.
+    fn block(&mut self, text: &[u8], words: &[Piece], at: At<'_>) -> Result<(), EncodeError> {
+        let mut keys = std::mem::take(&mut self.state.keys);
+        self.state.seen = self.state.memo.keys(text, words, &mut keys);
+        self.sink.reserve(words.len());
+        let mut result = Ok(());
+        for (&key, word) in keys.iter().zip(words) {
+            if !self.state.memo.recall_short(key, self.sink) {
+                result = self.word(text, word.range(), Is::Word, at);
+                if result.is_err() {
+                    break;
+                }
+            }
+        }
+        self.state.keys = keys;
+        result
+    }
+
+    /// One word of a text.
+    pub(crate) fn one(&mut self, text: &[u8], word: Range<usize>, at: At<'_>) -> Result<(), EncodeError> {
+        if self.unit_limit == 0 {
+            return self.word(text, word, Is::Word, at);
+        }
         let (text, at) = (&text[word.clone()], at.part(word.start));
         // Characters are cut by their first byte alone, so a stray first byte swallows what follows, a `▁` included: such a text
         // stays in one piece.
-        if text.len() >= road.unit_limit || std::str::from_utf8(text).is_err() {
-            return self.word(&road.model, vocabulary, text, 0..text.len(), Is::Word, at);
+        if text.len() >= self.unit_limit || std::str::from_utf8(text).is_err() {
+            return self.word(text, 0..text.len(), Is::Word, at);
         }
-        if let Some(token) = road.model.whole(vocabulary, text) {
+        if let Some(token) = self.model.whole(self.vocabulary, text) {
             self.sink.push(token, if S::SPANS { at.original(0..text.len()) } else { 0..0 });
             return Ok(());
         }
         let mut result = Ok(());
-        vocabulary.words(text, |unit| {
+        self.vocabulary.words(text, |unit| {
             if result.is_ok() {
-                result = self.word(&road.model, vocabulary, text, unit, Is::Unit, at);
+                result = self.word(text, unit, Is::Unit, at);
             }
         });
         result
     }
 
     #[inline]
-    fn word(
-        &mut self,
-        model: &Model,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        word: Range<usize>,
-        is: Is,
-        at: At<'_>,
-    ) -> Result<(), EncodeError> {
+    fn word(&mut self, text: &[u8], word: Range<usize>, is: Is, at: At<'_>) -> Result<(), EncodeError> {
         let key = if S::SPANS { None } else { MemoKey::within(text, word.clone()) };
-        if key.is_some_and(|key| self.state.memo.recall_into(key, self.sink)) {
+        let (word, at) = (&text[word.clone()], at.part(word.start));
+        if key.is_some_and(|key| self.state.memo.recall(key, word, self.sink)) {
             return Ok(());
         }
-        self.miss(model, vocabulary, &text[word.clone()], key, is, at.part(word.start))
+        self.miss(word, word, key, is, at)
     }
 
-    /// A word that is not remembered, and will be.
+    /// A word that is not remembered, and will be, as it was `given`.
     #[inline(never)]
     fn miss(
         &mut self,
-        model: &Model,
-        vocabulary: &Vocabulary,
         word: &[u8],
+        given: &[u8],
         key: Option<MemoKey>,
         is: Is,
         at: At<'_>,
@@ -113,10 +106,10 @@ impl<S: Sink> Words<'_, S> {
         let ThreadState { memo, tokens, scratch, .. } = &mut *self.state;
         tokens.clear();
         tokens.with_spans = S::SPANS;
-        let whole = if is == Is::Word { model.whole(vocabulary, word) } else { None };
+        let whole = if is == Is::Word { self.model.whole(self.vocabulary, word) } else { None };
         if let Some(token) = whole {
             tokens.push(token, 0..word.len());
-        } else if let Err(error) = model.encode(vocabulary, word, scratch, tokens) {
+        } else if let Err(error) = self.model.encode(self.vocabulary, word, scratch, tokens) {
             let offset = at.original(error.at..error.at + 1).start;
             return Err(EncodeError::NoByteToken { byte: error.byte, offset });
         }
@@ -128,7 +121,7 @@ impl<S: Sink> Words<'_, S> {
             self.sink.push_all(&tokens.ids);
         }
         if let Some(key) = key {
-            memo.remember(key, &tokens.ids);
+            memo.remember(key, given, &tokens.ids);
         }
         if tokens.ids.len() > MOST_KEPT {
             tokens.shrink_to(MOST_KEPT);
@@ -138,16 +131,9 @@ impl<S: Sink> Words<'_, S> {
 
     /// A well-formed text in which spaces stand for `▁`, cut into units and, with `lines`, into lines before. It is never rewritten as
     /// a whole: only a unit that is not remembered is. With `prefix` a `▁` goes in front.
-    pub(crate) fn escaped(
-        &mut self,
-        model: &Model,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        prefix: bool,
-        lines: bool,
-    ) -> Result<(), EncodeError> {
+    pub(crate) fn escaped(&mut self, text: &[u8], prefix: bool, lines: bool) -> Result<(), EncodeError> {
         if !lines {
-            return self.escaped_units(model, vocabulary, text, prefix);
+            return self.escaped_units(text, prefix);
         }
         let mut result = Ok(());
         Split::Gguf(GgufSplit::Gemma4).split(text, &mut |line| {
@@ -156,62 +142,45 @@ impl<S: Sink> Words<'_, S> {
             }
             let line = &text[line];
             let newlines = line.first() == Some(&b'\n');
-            let token = if newlines { model.whole(vocabulary, line) } else { None };
+            let token = if newlines { self.model.whole(self.vocabulary, line) } else { None };
             match token {
                 Some(token) => self.sink.push(token, 0..0),
-                None => result = self.escaped_units(model, vocabulary, line, false),
+                None => result = self.escaped_units(line, false),
             }
         })?;
         result
     }
 
-    fn escaped_units(
-        &mut self,
-        model: &Model,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        mut prefix: bool,
-    ) -> Result<(), EncodeError> {
+    fn escaped_units(&mut self, text: &[u8], mut prefix: bool) -> Result<(), EncodeError> {
         let mut result = Ok(());
-        spaced_units(text, vocabulary.bridges, |unit| {
+        spaced_units(text, self.vocabulary.bridges, |unit| {
             if std::mem::take(&mut prefix) {
                 let mut word = std::mem::take(&mut self.state.word);
                 word.clear();
                 word.push(b' ');
                 word.extend_from_slice(&text[unit]);
-                result = self.escaped_unit(model, vocabulary, &word, 0..word.len());
+                result = self.escaped_unit(&word, 0..word.len());
                 word.shrink_to(MOST_KEPT);
                 self.state.word = word;
             } else if result.is_ok() {
-                result = self.escaped_unit(model, vocabulary, text, unit);
+                result = self.escaped_unit(text, unit);
             }
         });
         result
     }
 
     #[inline]
-    fn escaped_unit(
-        &mut self,
-        model: &Model,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        unit: Range<usize>,
-    ) -> Result<(), EncodeError> {
+    fn escaped_unit(&mut self, text: &[u8], unit: Range<usize>) -> Result<(), EncodeError> {
         let key = MemoKey::within(text, unit.clone());
-        if key.is_some_and(|key| self.state.memo.recall_into(key, self.sink)) {
+        let unit = &text[unit];
+        if key.is_some_and(|key| self.state.memo.recall(key, unit, self.sink)) {
             return Ok(());
         }
-        self.escaped_miss(model, vocabulary, &text[unit], key)
+        self.escaped_miss(unit, key)
     }
 
     #[inline(never)]
-    fn escaped_miss(
-        &mut self,
-        model: &Model,
-        vocabulary: &Vocabulary,
-        unit: &[u8],
-        key: Option<MemoKey>,
-    ) -> Result<(), EncodeError> {
+    fn escaped_miss(&mut self, unit: &[u8], key: Option<MemoKey>) -> Result<(), EncodeError> {
         let mut escaped = std::mem::take(&mut self.state.escaped);
         escaped.clear();
         for part in unit.split_inclusive(|&byte| byte == b' ') {
@@ -224,8 +193,7 @@ impl<S: Sink> Words<'_, S> {
             }
         }
         let nowhere = super::output::Alignment::Identity(0);
-        let result =
-            self.miss(model, vocabulary, &escaped, key, Is::Unit, At { alignment: &nowhere, base: 0 });
+        let result = self.miss(&escaped, unit, key, Is::Unit, At { alignment: &nowhere, base: 0 });
         escaped.shrink_to(MOST_KEPT);
         self.state.escaped = escaped;
         result

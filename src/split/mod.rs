@@ -95,7 +95,6 @@ impl Split {
     /// # Errors
     ///
     /// The text is longer than 4 GiB, or as [`Split::split`]; pieces before the place of the error may have been handed over.
-    #[allow(dead_code, reason = "the word loop is about to call it")]
     pub(crate) fn pieces(&self, text: &[u8], each: &mut dyn FnMut(&[Piece])) -> Result<(), SplitError> {
         SplitError::check_len(text)?;
         let mut block = Block::new(each);
@@ -109,7 +108,6 @@ impl Split {
     /// # Errors
     ///
     /// As [`Split::pieces`].
-    #[allow(dead_code, reason = "the word loop is about to call it")]
     pub(crate) fn matching_pieces(
         &self,
         text: &[u8],

@@ -12,7 +12,6 @@ pub(crate) struct Piece {
 impl Piece {
     /// The same as a range.
     #[inline]
-    #[allow(dead_code, reason = "the word loop is about to call it")]
     pub(crate) fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::pieces::{Block, Piece};
 use super::plamo::{plamo2, plamo3};
 use super::{Split, SplitError};
 use crate::unicode;
@@ -30,6 +31,25 @@ pub(crate) enum PreTokenizer {
 }
 
 impl PreTokenizer {
+    /// As [`PreTokenizer::split`], by blocks of at most 256 pieces; no block is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`PreTokenizer::split`].
+    pub(crate) fn pieces(&self, text: &[u8], each: &mut dyn FnMut(&[Piece])) -> Result<(), SplitError> {
+        match self {
+            Self::Split(split) => split.pieces(text, each),
+            Self::Matches(split) => split.matching_pieces(text, each),
+            _ => {
+                SplitError::check_len(text)?;
+                let mut block = Block::new(each);
+                self.split(text, &mut |piece| block.push(piece))?;
+                block.flush();
+                Ok(())
+            }
+        }
+    }
+
     /// Calls `each` with the pieces of `text`; none is empty.
     ///
     /// # Errors
