@@ -22,8 +22,8 @@ pub(crate) const MOST_IDS: usize = 4;
 /// In place of the number of ids: they are elsewhere.
 const SPILLED: usize = 15;
 
-/// The least and the most sets, of two slots of 32 bytes each: 16 kilobytes to 8 megabytes.
-const SETS: RangeInclusive<usize> = 1 << 8..=1 << 17;
+/// The least and the most sets, of two slots of 32 bytes each: 32 kilobytes to 8 megabytes, four times as many at a time.
+const SETS: RangeInclusive<usize> = 1 << 9..=1 << 17;
 
 /// The least and the most slots for longer words, of 24 bytes each: 6 kilobytes to 1.5 megabytes.
 const LONG_SLOTS: RangeInclusive<usize> = 1 << 8..=1 << 16;
@@ -408,7 +408,8 @@ mod tests {
             known += usize::from(recalled.is_some());
             assert!(recalled.is_none_or(|recalled| recalled == ids(i)));
         }
-        assert!(known > 100_000, "{known}");
+        // Longer words may have been forgotten just now, all at once; a third of the others has fallen to newer ones.
+        assert!(known > 20_000, "{known}");
         assert_eq!((memo.sets.len(), memo.long.len()), (*SETS.end(), *LONG_SLOTS.end()));
         assert!(memo.bytes.len() <= MOST_BYTES && memo.spilled.len() <= MOST_SPILLED);
     }

@@ -8,9 +8,11 @@ use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use bytemuck::{Pod, Zeroable};
 
+use super::atoms::CharacterAtoms;
 use super::live::live_pairs;
 use super::tokens::{NoToken, Tokens, UnknownPiece};
 use crate::unicode;
@@ -25,6 +27,8 @@ pub(crate) struct Bpe {
     pub(crate) merges: MergeBy,
     pub(crate) whole: WholeWord,
     pub(crate) unknown: Unknown,
+    /// Made when there is text enough to be worth it, and only for vocabularies that begin with bytes and have a list of merges.
+    pub(crate) atoms: Arc<OnceLock<CharacterAtoms>>,
 }
 
 /// What a word is before anything merges.
@@ -128,11 +132,33 @@ impl Bpe {
         }
     }
 
+    /// The characters that are whole from the start, once there is text enough.
+    fn atoms(&self, vocabulary: &Vocabulary, scratch: &mut Scratch) -> Option<&CharacterAtoms> {
+        let atoms = self.atoms.get();
+        if atoms.is_some() || self.merges != MergeBy::List {
+            return atoms;
+        }
+        scratch.not_ascii += 1;
+        if scratch.not_ascii < WORTH_ATOMS {
+            return None;
+        }
+        let pairs = vocabulary.merges.compiled()?;
+        // Two threads may make them at once; neither waits for the other.
+        let _ = self.atoms.set(CharacterAtoms::new(vocabulary, pairs));
+        self.atoms.get()
+    }
+
     /// Cuts the word into its first symbols.
     fn start(&self, vocabulary: &Vocabulary, word: &[u8], scratch: &mut Scratch) {
         scratch.clear();
         if self.start == Start::Bytes {
             let symbols: &[u32] = &vocabulary.byte_symbols;
+            if !word.is_ascii()
+                && let Some(atoms) = self.atoms(vocabulary, scratch)
+            {
+                let Scratch { nodes, covered, .. } = scratch;
+                return atoms.start(word, symbols, covered, |symbol, at| push(nodes, symbol, at));
+            }
             for (at, &byte) in word.iter().enumerate() {
                 scratch.push(symbols.get(usize::from(byte)).copied().unwrap_or(NONE), at);
             }
@@ -258,6 +284,9 @@ impl Bpe {
         }
     }
 }
+
+/// So many words that are not ASCII a thread merges before it makes [`CharacterAtoms`]: that takes as long as some thousand words.
+const WORTH_ATOMS: u32 = 1000;
 
 /// Marks the symbol of a piece that never merges.
 const FROZEN: u32 = 1 << 31;
@@ -468,6 +497,10 @@ pub(crate) struct Scratch {
     heap: BinaryHeap<Reverse<u64>>,
     cache: PairCache,
     characters: CharacterCache,
+    /// Where fragments stand in the word.
+    covered: Vec<Range<usize>>,
+    /// So many words that are not ASCII were merged.
+    not_ascii: u32,
 }
 
 impl Scratch {
@@ -480,15 +513,7 @@ impl Scratch {
     /// Appends a symbol whose text begins at byte `start` of the word; [`NONE`] for a text that is no symbol.
     #[inline]
     pub(crate) fn push(&mut self, symbol: u32, start: usize) {
-        let at = self.nodes.len() as u32;
-        self.nodes.push(Node {
-            symbol,
-            start: start as u32,
-            rank: NONE,
-            merged: NONE,
-            next: at + 1,
-            previous: at.wrapping_sub(1),
-        });
+        push(&mut self.nodes, symbol, start);
     }
 
     /// Merges what can be merged and calls `each(symbol, range in the word)` for what is left.
@@ -577,6 +602,19 @@ impl Scratch {
             }
         }
     }
+}
+
+#[inline]
+fn push(nodes: &mut Vec<Node>, symbol: u32, start: usize) {
+    let at = nodes.len() as u32;
+    nodes.push(Node {
+        symbol,
+        start: start as u32,
+        rank: NONE,
+        merged: NONE,
+        next: at + 1,
+        previous: at.wrapping_sub(1),
+    });
 }
 
 /// Joins the node at `at` with the next one, and says whether there is one behind that.
@@ -691,3 +729,83 @@ const KEPT: usize = 1 << 14;
 
 /// Up to this many symbols a scan for the minimum beats a heap.
 const SHORT: usize = 48;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Vocabularies that begin with bytes, their tokens and random characters side by side: with whole characters as without.
+    #[test]
+    fn characters_that_begin_whole_end_as_their_bytes_do() {
+        let Some(shared) = crate::unicode::tests::shared("vocab/gguf") else { return };
+        let mut compared = 0;
+        for name in [
+            "gpt-2",
+            "llama-bpe",
+            "qwen2",
+            "mistral-tekken",
+            "deepseek-coder",
+            "falcon",
+            "starcoder",
+            "gpt-neox",
+            "mpt",
+        ] {
+            let bytes = crate::Bytes::from(std::fs::read(shared.join(format!("{name}.gguf"))).unwrap());
+            let gguf = crate::gguf::Gguf::parse(bytes).unwrap();
+            let tokenizer =
+                crate::formats::gguf::load(&gguf, crate::formats::gguf::OnUnknownPre::Guess).unwrap();
+            let vocabulary = tokenizer.vocabulary();
+            let bpe = |atoms| Bpe {
+                start: Start::Bytes,
+                merges: MergeBy::List,
+                whole: WholeWord::Never,
+                unknown: Unknown::Bytes,
+                atoms,
+            };
+            let atoms = Arc::new(OnceLock::new());
+            atoms.set(CharacterAtoms::new(vocabulary, super::super::live::compiled(vocabulary))).unwrap();
+            let (with, without) = (bpe(atoms), bpe(Arc::default()));
+            let (mut scratch, mut plain) = (Scratch::default(), Scratch::default());
+            let mut random = 1_u64;
+            let mut next = |below: u32| {
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                ((random >> 33) % u64::from(below)) as u32
+            };
+            for _ in 0..20_000 {
+                let mut word = Vec::new();
+                for _ in 0..=next(6) {
+                    match next(4) {
+                        0 => word.extend_from_slice(vocabulary.keys().at(next(vocabulary.len))),
+                        1 => word.extend(
+                            char::from_u32(0x4E00 + next(0x1000))
+                                .map(|c| c.to_string())
+                                .unwrap_or_default()
+                                .bytes(),
+                        ),
+                        2 => word.extend(
+                            char::from_u32(0x400 + next(0x1000))
+                                .map(|c| c.to_string())
+                                .unwrap_or_default()
+                                .bytes(),
+                        ),
+                        _ => word.extend(
+                            char::from_u32(1 + next(0xFFFF))
+                                .map(|c| c.to_string())
+                                .unwrap_or_default()
+                                .bytes(),
+                        ),
+                    }
+                }
+                let word = crate::unicode::repair(&word).into_owned();
+                plain.not_ascii = 0;
+                let (mut a, mut b) = (Tokens::default(), Tokens::default());
+                with.encode(vocabulary, &word, &mut scratch, &mut a).unwrap();
+                without.encode(vocabulary, &word, &mut plain, &mut b).unwrap();
+                assert_eq!(a.ids, b.ids, "{name}: {:?}", String::from_utf8_lossy(&word));
+                compared += 1;
+            }
+        }
+        println!("{compared} words of whole characters compared");
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! A model knows the vocabulary and the word at hand, and nothing of memos, normalizers, places in a text or where ids go.
 
+pub(crate) mod atoms;
 pub(crate) mod bpe;
 pub(crate) mod live;
 pub(crate) mod plamo;

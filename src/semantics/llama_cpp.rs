@@ -4,6 +4,8 @@
 //! goes through the model's own algorithm. Where llama.cpp aborts, loops or overflows its stack, this module returns an error
 //! or what the definition gives; each such place says so.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::roles::SpecialTokens;
@@ -186,6 +188,7 @@ impl Recipe {
                     merges: MergeBy::Score,
                     whole: WholeWord::Never,
                     unknown: Unknown::BytesOrError,
+                    atoms: Arc::default(),
                 };
                 let steps = vec![Step::Normalize(Normalizer::Spaces(spaces(self.add_space_prefix, true)))];
                 (steps, model::Model::Bpe(bpe))
@@ -262,6 +265,7 @@ impl Bpe {
                 PreKind::Soprano if !self.byte_encode => Unknown::Symbol(unk.unwrap_or(NONE)),
                 _ => Unknown::Bytes,
             },
+            atoms: Arc::default(),
         }
     }
 }

@@ -7,6 +7,8 @@
 //! sentencepiece itself does not look for control pieces in a text. With [`Special::Parse`] the text is cut at them first, the
 //! longest where several begin, and each part is encoded as a text of its own.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::encode::normalize::{Normalizer, SentencePieceText};
@@ -63,6 +65,7 @@ impl Recipe {
                 merges,
                 whole: WholeWord::Never,
                 unknown: Unknown::Piece(unknown),
+                atoms: Arc::default(),
             })
         };
         let mut steps = Vec::new();

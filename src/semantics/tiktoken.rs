@@ -4,6 +4,8 @@
 //! is cut by a pattern; a piece that is a token is taken whole, any other one merges, always the two neighbours whose joined
 //! bytes have the lowest rank. With [`Special::Parse`] the text is cut at special tokens first, the longest where several begin.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::encode::normalize::Normalizer;
@@ -41,6 +43,7 @@ impl Recipe {
                 merges: MergeBy::List,
                 whole: WholeWord::Always,
                 unknown: Unknown::Error,
+                atoms: Arc::default(),
             }),
             fuse: None,
         }

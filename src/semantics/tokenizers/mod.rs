@@ -8,6 +8,8 @@
 
 mod wrapped;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 pub(crate) use wrapped::{Wrapped, guarded};
@@ -181,7 +183,7 @@ impl Model {
             Self::Bytes { ignore_merges } => {
                 let unknown = bpe::Unknown::None;
                 let (start, merges, whole) = (Start::Bytes, MergeBy::List, whole(ignore_merges));
-                (model::Model::Bpe(Bpe { start, merges, whole, unknown }), 0)
+                (model::Model::Bpe(Bpe { start, merges, whole, unknown, atoms: Arc::default() }), 0)
             }
             Self::Characters { ignore_merges, unknown, cuts } => {
                 let unknown = match unknown {
@@ -191,7 +193,7 @@ impl Model {
                 };
                 let (start, merges, whole) = (Start::Characters, MergeBy::List, whole(ignore_merges));
                 let unit_limit = if cuts { usize::MAX } else { 0 };
-                (model::Model::Bpe(Bpe { start, merges, whole, unknown }), unit_limit)
+                (model::Model::Bpe(Bpe { start, merges, whole, unknown, atoms: Arc::default() }), unit_limit)
             }
             Self::WordPiece { unk, ref prefix, max_chars, longest } => {
                 let (max_chars, longest) = (max_chars as usize, longest as usize);
