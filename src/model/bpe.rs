@@ -5,8 +5,7 @@
 //! Short words scan for the minimum; long ones keep a heap, so that no input costs more than `O(n log n)`.
 
 use std::cell::RefCell;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -14,6 +13,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::atoms::CharacterAtoms;
 use super::live::live_pairs;
+use super::queue::MergeQueue;
 use super::tokens::{NoToken, Tokens, UnknownPiece};
 use crate::unicode;
 use crate::vocabulary::{
@@ -494,7 +494,7 @@ struct Node {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     nodes: Vec<Node>,
-    heap: BinaryHeap<Reverse<u64>>,
+    queue: MergeQueue,
     cache: PairCache,
     characters: CharacterCache,
     /// Where fragments stand in the word.
@@ -537,9 +537,11 @@ impl Scratch {
             each(node.symbol, node.start as usize..end(&self.nodes, word, at));
             at = node.next;
         }
-        self.nodes.truncate(KEPT);
-        self.nodes.shrink_to(KEPT);
-        self.heap.shrink_to(KEPT);
+        if self.nodes.len() > KEPT {
+            self.nodes.truncate(KEPT);
+            self.nodes.shrink_to(KEPT);
+            self.queue.shrink_to(KEPT);
+        }
     }
 
     fn merge_short(&mut self, word: &[u8], merges: &impl Merges) {
@@ -571,21 +573,19 @@ impl Scratch {
     }
 
     fn merge_long(&mut self, word: &[u8], merges: &impl Merges) {
-        let Self { nodes, heap, cache, .. } = self;
-        heap.clear();
-        let entry = |rank: u32, at: u32| Reverse(u64::from(rank) << 32 | u64::from(at));
-        let mut look = |nodes: &mut [Node], heap: &mut BinaryHeap<_>, at: u32| {
+        let Self { nodes, queue, cache, .. } = self;
+        queue.clear(nodes.len());
+        let mut look = |nodes: &mut [Node], queue: &mut MergeQueue, at: u32| {
             let rank = cache.look(nodes, word, merges, at);
             nodes[at as usize].rank = rank;
             if rank != NONE {
-                heap.push(entry(rank, at));
+                queue.push(rank, at);
             }
         };
         for at in 0..nodes.len() as u32 - 1 {
-            look(nodes, heap, at);
+            look(nodes, queue, at);
         }
-        while let Some(Reverse(top)) = heap.pop() {
-            let (rank, at) = ((top >> 32) as u32, top as u32);
+        while let Some((rank, at)) = queue.pop() {
             let node = nodes[at as usize];
             // The entry is stale when the node is gone or its pair has changed.
             if node.rank != rank {
@@ -595,10 +595,10 @@ impl Scratch {
             nodes[at as usize].rank = NONE;
             let joined = join(nodes, at);
             if node.previous != NONE {
-                look(nodes, heap, node.previous);
+                look(nodes, queue, node.previous);
             }
             if joined {
-                look(nodes, heap, at);
+                look(nodes, queue, at);
             }
         }
     }

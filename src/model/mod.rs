@@ -6,6 +6,7 @@ pub(crate) mod atoms;
 pub(crate) mod bpe;
 pub(crate) mod live;
 pub(crate) mod plamo;
+mod queue;
 pub(crate) mod rwkv;
 pub(crate) mod tokens;
 pub(crate) mod unigram;
