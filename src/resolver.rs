@@ -96,7 +96,7 @@ impl Resolver {
             return Ok(resolution);
         }
         let (resolution, files) = self.search(path, &evidence)?;
-        if let Some(key) = &key {
+        if let Some(key) = key {
             self.keep(key, content, &evidence, &resolution, files);
         }
         Ok(resolution)
@@ -167,7 +167,7 @@ impl Resolver {
     /// Remembers an answer that will be the same next time.
     fn keep(
         &self,
-        key: &Key,
+        key: Key,
         content: Option<Content>,
         evidence: &Evidence,
         resolution: &Resolution,
@@ -204,9 +204,9 @@ impl Resolver {
             story: resolution.story(),
             notes: resolution.notes().to_vec(),
         };
-        let tokenizer = resolution.tokenizer();
-        self.store.save(key, &Saved { tokenizer, content, portable: alone, ground: ground.clone(), about });
-        self.memory.put(key, ground, Arc::new(resolution.clone()));
+        let tokenizer = resolution.tokenizer().clone();
+        self.memory.put(&key, ground.clone(), Arc::new(resolution.clone()));
+        self.store.save_later(key, Saved { tokenizer, content, portable: alone, ground, about });
     }
 }
 

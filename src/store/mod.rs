@@ -19,6 +19,7 @@
 mod ground;
 mod image;
 mod memory;
+mod pending;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub(crate) use ground::Ground;
 use ground::{Identity, Standing};
 pub use image::ImageError;
 pub(crate) use memory::Memory;
+use pending::Pending;
 pub(crate) use record::About;
 pub use record::Entry;
 use record::{Image, Record};
@@ -108,8 +110,8 @@ impl Content {
 
 /// An answer to be kept.
 #[derive(Debug)]
-pub(crate) struct Saved<'a> {
-    pub(crate) tokenizer: &'a Tokenizer,
+pub(crate) struct Saved {
+    pub(crate) tokenizer: Tokenizer,
     pub(crate) content: Option<Content>,
     /// The answer depends on `content` and on nothing else: not on the model's place, nor on files beside it.
     pub(crate) portable: bool,
@@ -157,6 +159,7 @@ impl Store {
     /// file, and one mapping.
     pub(crate) fn lookup(&self, key: &Key) -> Option<Stored> {
         let place = self.place(PATHS, key.name)?;
+        pending::wait(self.root.as_ref()?, Some(key.name));
         let mut record = read_record(&place)?;
         if record.identity != Some(key.identity) {
             log::trace!("store: {} is not what it was", key.path.display());
@@ -190,8 +193,44 @@ impl Store {
         Some(stored)
     }
 
+    /// Keeps an answer, beside whatever the caller does meanwhile. A process that ends first leaves the store as it was, but for a
+    /// file under a temporary name, which goes in time.
+    pub(crate) fn save_later(&self, key: Key, found: Saved) {
+        let Some(root) = &self.root else { return };
+        let (pending, store) = (Pending::new(root, key.name), self.clone());
+        let task = std::sync::Arc::new((key, found));
+        let other = std::sync::Arc::clone(&task);
+        let write = move || {
+            store.save(&other.0, &other.1);
+            drop(pending);
+        };
+        if let Err(error) = std::thread::Builder::new().name("anytok store".into()).spawn(write) {
+            log::debug!("store: no thread to write on: {error}");
+            self.save(&task.0, &task.1);
+        }
+    }
+
+    /// Waits until all that this process has found is written. Answers are written after they are given, so a program that ends right
+    /// away may end before its answers are kept; the next one then finds them anew.
+    ///
+    /// ```
+    /// use anytok::Resolver;
+    ///
+    /// let directory = tempfile::tempdir()?;
+    /// let resolver = Resolver::builder().store_dir(directory.path()).build();
+    /// resolver.resolve("testdata/models/llama-bpe.gguf")?;
+    /// resolver.store().flush();
+    /// assert!(std::fs::read_dir(directory.path())?.next().is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn flush(&self) {
+        if let Some(root) = &self.root {
+            pending::wait(root, None);
+        }
+    }
+
     /// Keeps an answer.
-    pub(crate) fn save(&self, key: &Key, found: &Saved<'_>) {
+    pub(crate) fn save(&self, key: &Key, found: &Saved) {
         let Some(root) = &self.root else { return };
         if let Err(error) = self.try_save(key, found) {
             log::debug!(
@@ -206,6 +245,7 @@ impl Store {
     /// Every answer that is kept, the most recently used first.
     #[must_use]
     pub fn list(&self) -> Vec<Entry> {
+        self.flush();
         let mut entries: Vec<Entry> = self.entries(PATHS).collect();
         entries.sort_by(|a, b| b.last_used.cmp(&a.last_used).then_with(|| a.model.cmp(&b.model)));
         entries
@@ -231,6 +271,7 @@ impl Store {
     /// Forgets an answer, and the image it shares with models of the same content. Whoever has it in use keeps it.
     pub fn remove(&self, entry: &Entry) {
         let Some(root) = &self.root else { return };
+        self.flush();
         remove(&root.join(PATHS).join(&entry.name));
         if let Some(content) = &entry.content {
             remove(&root.join(CONTENTS).join(content));
@@ -243,6 +284,7 @@ impl Store {
     /// Forgets everything.
     pub fn clear(&self) {
         let Some(root) = &self.root else { return };
+        self.flush();
         for directory in [PATHS, CONTENTS, IMAGES] {
             for (path, _) in files(&root.join(directory)) {
                 remove(&path);
@@ -312,7 +354,7 @@ impl Store {
         }
     }
 
-    fn try_save(&self, key: &Key, found: &Saved<'_>) -> io::Result<()> {
+    fn try_save(&self, key: &Key, found: &Saved) -> io::Result<()> {
         let Some(root) = &self.root else { return Ok(()) };
         for directory in [PATHS, CONTENTS, IMAGES] {
             create_directory(&root.join(directory))?;
@@ -322,7 +364,7 @@ impl Store {
             let images = root.join(IMAGES);
             let mut checksum = String::new();
             let path = write_atomically(&images, true, |file| {
-                let written = image::write(found.tokenizer, file)?;
+                let written = image::write(&found.tokenizer, file)?;
                 checksum = blake3::Hash::from(written).to_hex().to_string();
                 Ok(images.join(&checksum))
             })?;

@@ -55,7 +55,7 @@ impl Bench {
         let ground = Ground::note(sources, watched).unwrap();
         let tokenizer = tokenizer(&self.model);
         let content = Some(self.content());
-        let saved = Saved { tokenizer: &tokenizer, content, portable, ground, about: about() };
+        let saved = Saved { tokenizer, content, portable, ground, about: about() };
         self.store.save(&self.key(), &saved);
     }
 
