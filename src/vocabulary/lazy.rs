@@ -71,8 +71,8 @@ impl Run {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Stray {
     token: u32,
-    rank: u32,
     split: u32,
+    rank: u32,
 }
 
 const NOWHERE: u8 = 0;
@@ -117,26 +117,22 @@ impl LazyMerges {
             EqualLines::LastCounts => splits.iter().rposition(is_it),
         };
         let in_run = at.map(|at| (start + at) as u32);
-        let strays = if self.strays.is_empty() { &[][..] } else { self.strays_of(token) };
-        let others = strays.iter().filter(|stray| stray.split as usize == split).map(|stray| stray.rank);
-        let all = in_run.into_iter().chain(others);
+        let wanted = (token, u32::try_from(split).ok()?);
+        let first = self.strays.partition_point(|stray| (stray.token, stray.split) < wanted);
+        let strays = &self.strays[first..];
+        let strays = &strays[..strays.partition_point(|stray| (stray.token, stray.split) == wanted)];
+        let ends = [in_run, strays.first().map(|stray| stray.rank), strays.last().map(|stray| stray.rank)];
         match self.equal {
-            EqualLines::FirstCounts => all.min(),
-            EqualLines::LastCounts => all.max(),
+            EqualLines::FirstCounts => ends.into_iter().flatten().min(),
+            EqualLines::LastCounts => ends.into_iter().flatten().max(),
         }
         .map(Rank)
-    }
-
-    fn strays_of(&self, token: u32) -> &[Stray] {
-        let start = self.strays.partition_point(|stray| stray.token < token);
-        let len = self.strays[start..].partition_point(|stray| stray.token == token);
-        &self.strays[start..start + len]
     }
 
     /// Whether the list has a line for `token`.
     pub(crate) fn makes(&self, token: u32) -> bool {
         self.runs.get(token as usize).is_some_and(|run| run.lines() > 0)
-            || !self.strays.is_empty() && !self.strays_of(token).is_empty()
+            || self.strays.binary_search_by_key(&token, |stray| stray.token).is_ok()
     }
 
     /// The merges compiled, once they are.
@@ -291,7 +287,7 @@ impl Join {
                         token_of(half)?;
                     }
                 }
-                self.merges.strays.push(Stray { token, rank: *rank, split: split as u32 });
+                self.merges.strays.push(Stray { token, split: split as u32, rank: *rank });
             }
         }
         self.merges.strays.sort_unstable();
@@ -311,7 +307,7 @@ impl LazyMerges {
             }
             _ => {
                 self.splits.push(NOWHERE);
-                self.strays.push(Stray { token, rank, split: split as u32 });
+                self.strays.push(Stray { token, split: split as u32, rank });
             }
         }
     }
