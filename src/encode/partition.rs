@@ -37,13 +37,31 @@ pub(crate) fn partition<E>(
 
     let mut clusters = Clusters::new(text);
     let mut strips = false;
-    specials.scan(text, |start, end, id| {
-        if counts(id) {
-            strips |= vocabulary.attributes(id) & STRIPS != 0;
-            clusters.push(Occurrence { start, end, id });
+    let mut at = 0;
+    while let Some(start) = specials.next_start(text, at) {
+        let long = text.get(start..start + LONG_RUN).filter(|run| run.iter().all(|&byte| byte == run[0]));
+        let begins = start >= clusters.end && (start == 0 || text[start - 1] != text[start]);
+        if let Some(runs) = long.filter(|_| begins).and_then(|run| specials.runs_of(run[0])) {
+            let counted: Vec<_> = runs.into_iter().filter(|&(_, id)| counts(id)).collect();
+            if !counted.iter().any(|&(_, id)| vocabulary.attributes(id) & STRIPS != 0) {
+                let len = text[start..].iter().take_while(|&&byte| byte == text[start]).count();
+                clusters.run(start..start + len, &counted);
+                at = start + len;
+                continue;
+            }
         }
-        !strips
-    });
+        specials.walk(&text[start..], |ordinal, len| {
+            let (id, _) = specials.entry(ordinal);
+            if counts(id) {
+                strips |= vocabulary.attributes(id) & STRIPS != 0;
+                clusters.push(Occurrence { start, end: start + len, id });
+            }
+        });
+        if strips {
+            break;
+        }
+        at = start + 1;
+    }
     if strips {
         // Then what is beside a token depends on the passes before.
         return one_token_at_a_time(specials, vocabulary, text, &counts).into_iter().try_for_each(each);
@@ -102,6 +120,20 @@ impl<'t> Clusters<'t> {
         }
     }
 
+    /// A run of one byte, in which nothing but shorter runs of it begins, given by length, the longest first. Nothing else reaches
+    /// into it: so each takes what the longer ones leave, from the left.
+    fn run(&mut self, run: Range<usize>, tokens: &[(usize, u32)]) {
+        self.end_cluster();
+        let mut start = run.start;
+        for &(len, id) in tokens {
+            while start + len <= run.end {
+                self.claims.push(Occurrence { start, end: start + len, id });
+                start += len;
+            }
+        }
+        (self.start, self.end) = (run.end, run.end);
+    }
+
     fn finish(mut self) -> Vec<Occurrence> {
         self.end_cluster();
         self.claims
@@ -130,6 +162,9 @@ impl<'t> Clusters<'t> {
         self.limit = MANY;
     }
 }
+
+/// A run of so many equal bytes is looked at as one.
+const LONG_RUN: usize = 64;
 
 /// More overlapping occurrences are not sorted, but taken token by token.
 const MANY: usize = 128;
@@ -218,7 +253,11 @@ mod tests {
     proptest! {
         #[test]
         fn clusters_claim_as_one_token_after_the_other_does(
-            tokens in proptest::collection::btree_set("[ab]{1,7}|a{8,40}", 1..12),
+            tokens in prop_oneof![
+                proptest::collection::btree_set("[ab]{1,7}|a{8,40}", 1..12),
+                // Runs, and nothing else that begins as they do.
+                proptest::collection::btree_set("a{1,20}|b[ab]{0,3}", 1..12),
+            ],
             parts in proptest::collection::vec(prop_oneof!["[ab ]{0,12}", "a{20,300}", "(ab){20,100}"], 0..6),
         ) {
             let mut builder = Builder::new(Alphabet::Text, tokens.len(), 1 << 16).unwrap();

@@ -77,20 +77,19 @@ impl Specials {
         (self.ids[ordinal], self.text(ordinal))
     }
 
-    /// Calls `found(start, end, id)` for every occurrence, by start, at each start the shorter first; overlapping ones too. Stops
-    /// when `found` returns `false`.
-    pub(crate) fn scan(&self, text: &[u8], mut found: impl FnMut(usize, usize, u32) -> bool) {
-        let mut at = 0;
-        while let Some(start) = self.next_start(text, at) {
-            let mut go_on = true;
-            self.walk(&text[start..], |ordinal, len| {
-                go_on = go_on && found(start, start + len, self.ids[ordinal]);
-            });
-            if !go_on {
-                return;
+    /// The tokens that begin with `byte`, by their lengths, the longest first, if all of them are runs of it.
+    pub(crate) fn runs_of(&self, byte: u8) -> Option<Vec<(usize, u32)>> {
+        let (start, end) = *self.starts.ranges.get(usize::from(byte))?;
+        let mut runs = Vec::new();
+        // Of such texts the longer ones come later.
+        for ordinal in (start as usize..end as usize).rev() {
+            let (id, text) = self.entry(ordinal);
+            if text.iter().any(|&other| other != byte) {
+                return None;
             }
-            at = start + 1;
+            runs.push((text.len(), id));
         }
+        Some(runs)
     }
 
     /// Calls `found` with the ordinal of every token that occurs, once an occurrence.

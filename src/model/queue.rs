@@ -127,12 +127,11 @@ mod tests {
             one.clear(MANY);
             many.clear(MANY + 1);
             for step in steps {
-                match step {
-                    Some((rank, at)) => {
-                        one.push(rank, at);
-                        many.push(rank, at);
-                    }
-                    None => prop_assert_eq!(one.pop(), many.pop()),
+                if let Some((rank, at)) = step {
+                    one.push(rank, at);
+                    many.push(rank, at);
+                } else {
+                    prop_assert_eq!(one.pop(), many.pop());
                 }
             }
             while let Some(next) = one.pop() {
