@@ -47,6 +47,9 @@ pub(crate) const SIDE_FILES: &[&str] = &[
     "chat_template.json",
 ];
 
+/// Where a repository keeps chat templates beside the default one, each in a file of its name.
+pub(crate) const TEMPLATE_DIRECTORY: &str = "additional_chat_templates";
+
 /// Whether the vocabulary file `name` alone decides all ids; side files then add roles and templates only.
 pub(crate) fn is_complete(name: &str) -> bool {
     name == "tokenizer.json"
@@ -119,7 +122,8 @@ impl Files {
     pub(crate) fn used_by(&self, name: &str) -> Vec<PathBuf> {
         let half =
             VOCABULARY_FILES.iter().find(|(vocabulary, _)| *vocabulary == name).and_then(|(_, half)| *half);
-        let names = std::iter::once(name).chain(half).chain(SIDE_FILES.iter().copied());
+        let templates = self.names().filter(|name| name.starts_with(TEMPLATE_DIRECTORY));
+        let names = std::iter::once(name).chain(half).chain(SIDE_FILES.iter().copied()).chain(templates);
         names.filter_map(|name| self.path(name)).map(std::path::Path::to_owned).collect()
     }
 

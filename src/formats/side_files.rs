@@ -405,7 +405,7 @@ enum Ids {
 
 /// The name of a template in a file of its own.
 fn template_name(file: &str) -> Option<&str> {
-    file.strip_prefix("additional_chat_templates/")?.strip_suffix(".jinja")
+    file.strip_prefix(super::TEMPLATE_DIRECTORY)?.strip_prefix('/')?.strip_suffix(".jinja")
 }
 
 /// The largest side file seen has 1.2 MB (Gemma 3's `tokenizer_config.json`).

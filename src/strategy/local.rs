@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Search;
 use crate::error::Failure;
 use crate::evidence::{Evidence, Listing, TokenizerFile};
-use crate::formats::{Content, Files, load_named};
+use crate::formats::{Content, Files, TEMPLATE_DIRECTORY, load_named};
 use crate::resolution::{Found, Outcome, Source};
 
 /// Tokenizer files in one directory.
@@ -41,6 +41,15 @@ impl LocalFiles {
             if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
                 let name = name.to_owned();
                 entries.insert(name, Content::Path(path));
+            }
+        }
+        // Named templates lie one level down.
+        if let Ok(listing) = Listing::read(&directory.join(TEMPLATE_DIRECTORY)) {
+            for path in listing.files() {
+                if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+                    let name = format!("{TEMPLATE_DIRECTORY}/{name}");
+                    entries.insert(name, Content::Path(path));
+                }
             }
         }
         Self { found: files.found, incomplete: files.incomplete, files: entries }
