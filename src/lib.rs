@@ -43,6 +43,35 @@
 //! error; each such place says so in the source. In place of llama.cpp's `LLAMA_TOKEN_NULL` (−1), which a few vocabularies without
 //! an unknown token produce, the id is [`u32::MAX`].
 //!
+//! # A chat server
+//!
+//! ```
+//! # #[cfg(feature = "chat")] {
+//! use anytok::Resolver;
+//!
+//! /// What a server gets; the fields' order is that of the prompt's JSON.
+//! #[derive(serde::Serialize)]
+//! struct Message {
+//!     role: String,
+//!     content: String,
+//! }
+//!
+//! let found = Resolver::default().resolve("testdata/models/qwen2.gguf")?;
+//! let tokenizer = found.tokenizer();
+//! let messages = [Message { role: "user".into(), content: "Say <|im_end|>!".into() }];
+//! let prompt = tokenizer.chat(&messages)?.generation_prompt(true).variable("enable_thinking", false).encode()?;
+//! // Only the template writes special tokens; the user's are text.
+//! let end = tokenizer.id("<|im_end|>");
+//! assert_eq!(prompt.ids.iter().filter(|&&id| Some(id) == end).count(), 1);
+//! // Ids as a model gives them, up to one that ends the turn.
+//! let mut answer = tokenizer.decode_stream(anytok::SpecialText::Skip);
+//! for id in [tokenizer.id("H"), tokenizer.id("i"), end].into_iter().flatten().take_while(|&id| !tokenizer.is_eog(id)) {
+//!     let _text = answer.push(id)?;
+//! }
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Files that are not trusted
 //!
 //! Models, caches and servers are read as if an enemy had written them: no input panics, allocates out of proportion to its
@@ -53,7 +82,11 @@
 //!
 //! `hub` (default): the Hub strategy, by `ureq` and `rustls`. Without it nothing in the dependency tree opens a socket, and
 //! nothing needs a C compiler.
+//!
+//! `chat` (default): [`Tokenizer::chat`], by `minijinja`, and `jiff` for local time.
 
+#[cfg(feature = "chat")]
+mod chat;
 mod decode;
 mod encode;
 mod env;
@@ -77,6 +110,8 @@ mod tokenizer;
 mod unicode;
 mod vocabulary;
 
+#[cfg(feature = "chat")]
+pub use chat::{Chat, ChatError, Prompt};
 pub use decode::{DecodeError, SpecialText};
 pub use encode::{EncodeError, Special};
 pub use error::{Error, Failure, ModelFailure};

@@ -9,12 +9,13 @@ use crate::vocabulary::{Vocabulary, attribute};
 /// Calls `each` with the added tokens of `text`, and with what lies between them (`None`), in order; nothing is empty.
 ///
 /// Leftmost-longest among the tokens of one set: those looked for in normalized text, or the others. A token that strips takes the
-/// white space beside it along, as far as no token before it has taken it.
+/// white space beside it along, as far as no token before it has taken it. What stands where `is_text` says so is no token.
 pub(crate) fn cut(
     specials: &Specials,
     vocabulary: &Vocabulary,
     text: &[u8],
     normalized: bool,
+    is_text: impl Fn(u32, Range<usize>) -> bool,
     each: &mut impl FnMut(Option<u32>, Range<usize>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
     let bytes = text;
@@ -26,7 +27,9 @@ pub(crate) fn cut(
         let mut longest = None;
         specials.walk(&bytes[start..], |ordinal, len| {
             let (id, _) = specials.entry(ordinal);
-            if (vocabulary.attributes(id) & attribute::NORMALIZED != 0) == normalized {
+            if (vocabulary.attributes(id) & attribute::NORMALIZED != 0) == normalized
+                && !is_text(id, start..start + len)
+            {
                 longest = Some((id, len));
             }
         });

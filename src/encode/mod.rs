@@ -2,6 +2,7 @@
 
 mod added_tokens;
 mod error;
+pub(crate) mod literal;
 mod memo;
 pub(crate) mod normalize;
 mod options;

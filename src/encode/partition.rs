@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use crate::encode::literal::Literal;
 use crate::encode::special_tokens::Specials;
 use crate::vocabulary::{Vocabulary, attribute};
 
@@ -27,6 +28,7 @@ pub(crate) fn partition<E>(
     vocabulary: &Vocabulary,
     text: &[u8],
     parse: bool,
+    literal: Literal<'_>,
     mut each: impl FnMut(Fragment) -> Result<(), E>,
 ) -> Result<(), E> {
     if text.is_empty() {
@@ -35,7 +37,7 @@ pub(crate) fn partition<E>(
     let counts =
         |id: u32| parse || vocabulary.attributes(id) & (attribute::CONTROL | attribute::UNKNOWN) == 0;
 
-    let mut clusters = Clusters::new(text);
+    let mut clusters = Clusters::new(text, literal);
     let mut strips = false;
     let mut at = 0;
     while let Some(start) = specials.next_start(text, at) {
@@ -43,8 +45,9 @@ pub(crate) fn partition<E>(
         let begins = start >= clusters.end && (start == 0 || text[start - 1] != text[start]);
         if let Some(runs) = long.filter(|_| begins).and_then(|run| specials.runs_of(run[0])) {
             let counted: Vec<_> = runs.into_iter().filter(|&(_, id)| counts(id)).collect();
-            if !counted.iter().any(|&(_, id)| vocabulary.attributes(id) & STRIPS != 0) {
-                let len = text[start..].iter().take_while(|&&byte| byte == text[start]).count();
+            let len = text[start..].iter().take_while(|&&byte| byte == text[start]).count();
+            let strip = counted.iter().any(|&(_, id)| vocabulary.attributes(id) & STRIPS != 0);
+            if !strip && !literal.touches(&(start..start + len)) {
                 clusters.run(start..start + len, &counted);
                 at = start + len;
                 continue;
@@ -52,7 +55,7 @@ pub(crate) fn partition<E>(
         }
         specials.walk(&text[start..], |ordinal, len| {
             let (id, _) = specials.entry(ordinal);
-            if counts(id) {
+            if counts(id) && !literal.forbids(id, &(start..start + len)) {
                 strips |= vocabulary.attributes(id) & STRIPS != 0;
                 clusters.push(Occurrence { start, end: start + len, id });
             }
@@ -64,7 +67,9 @@ pub(crate) fn partition<E>(
     }
     if strips {
         // Then what is beside a token depends on the passes before.
-        return one_token_at_a_time(specials, vocabulary, text, &counts).into_iter().try_for_each(each);
+        return one_token_at_a_time(specials, vocabulary, text, literal, &counts)
+            .into_iter()
+            .try_for_each(each);
     }
     let mut at = 0;
     for claim in clusters.finish() {
@@ -90,6 +95,7 @@ struct Occurrence {
 /// Occurrences, by start. Those that overlap form a cluster; what happens in one cluster cannot touch another.
 struct Clusters<'t> {
     text: &'t [u8],
+    literal: Literal<'t>,
     /// Those of the cluster at hand; where they are many, at least the first of each token.
     occurrences: Vec<Occurrence>,
     /// Where the cluster begins and ends.
@@ -102,8 +108,8 @@ struct Clusters<'t> {
 }
 
 impl<'t> Clusters<'t> {
-    fn new(text: &'t [u8]) -> Self {
-        Self { text, occurrences: Vec::new(), start: 0, end: 0, limit: MANY, claims: Vec::new() }
+    fn new(text: &'t [u8], literal: Literal<'t>) -> Self {
+        Self { text, literal, occurrences: Vec::new(), start: 0, end: 0, limit: MANY, claims: Vec::new() }
     }
 
     fn push(&mut self, occurrence: Occurrence) {
@@ -140,7 +146,7 @@ impl<'t> Clusters<'t> {
     }
 
     fn end_cluster(&mut self) {
-        let Self { text, ref mut occurrences, start, end, limit, ref mut claims } = *self;
+        let Self { text, literal, ref mut occurrences, start, end, limit, ref mut claims } = *self;
         // The longest there can be: all others overlap it. So it is in a run of spaces, whose parts are tokens too.
         if let Some(whole) = occurrences.iter().find(|o| (o.start, o.end) == (start, end)) {
             claims.push(*whole);
@@ -151,7 +157,7 @@ impl<'t> Clusters<'t> {
             let mut fragments = vec![Fragment::Raw(start..end)];
             for occurrence in &*occurrences {
                 let token = &text[occurrence.start..occurrence.end];
-                fragments = claim_all(text, occurrence.id, token, 0, fragments);
+                fragments = claim_all(text, literal, occurrence.id, token, 0, fragments);
             }
             claims.extend(fragments.into_iter().filter_map(|fragment| match fragment {
                 Fragment::Token(id, span) => Some(Occurrence { start: span.start, end: span.end, id }),
@@ -188,6 +194,7 @@ fn one_token_at_a_time(
     specials: &Specials,
     vocabulary: &Vocabulary,
     text: &[u8],
+    literal: Literal<'_>,
     counts: &impl Fn(u32) -> bool,
 ) -> Vec<Fragment> {
     let mut present = vec![false; specials.len()];
@@ -201,12 +208,19 @@ fn one_token_at_a_time(
 
     let whole = vec![Fragment::Raw(0..text.len())];
     order.into_iter().fold(whole, |fragments, (id, token)| {
-        claim_all(text, id, token, vocabulary.attributes(id), fragments)
+        claim_all(text, literal, id, token, vocabulary.attributes(id), fragments)
     })
 }
 
 /// Lets `token` take all its places in what is left of `text`.
-fn claim_all(text: &[u8], id: u32, token: &[u8], attributes: u16, fragments: Vec<Fragment>) -> Vec<Fragment> {
+fn claim_all(
+    text: &[u8],
+    literal: Literal<'_>,
+    id: u32,
+    token: &[u8],
+    attributes: u16,
+    fragments: Vec<Fragment>,
+) -> Vec<Fragment> {
     let finder = memchr::memmem::Finder::new(token);
     let mut next = Vec::with_capacity(fragments.len() + 2);
     for fragment in fragments {
@@ -214,8 +228,13 @@ fn claim_all(text: &[u8], id: u32, token: &[u8], attributes: u16, fragments: Vec
             next.push(fragment);
             continue;
         };
-        while let Some(found) = finder.find(&text[start..end]) {
-            let (at, after) = (start + found, start + found + token.len());
+        let mut from = start;
+        while let Some(found) = finder.find(&text[from..end]) {
+            let (at, after) = (from + found, from + found + token.len());
+            if literal.forbids(id, &(at..after)) {
+                from = at + 1;
+                continue;
+            }
             let mut left = at;
             if attributes & attribute::LSTRIP != 0 {
                 left = start + text[start..at].iter().rposition(|&b| !is_space(b)).map_or(0, |last| last + 1);
@@ -228,6 +247,7 @@ fn claim_all(text: &[u8], id: u32, token: &[u8], attributes: u16, fragments: Vec
             if attributes & attribute::RSTRIP != 0 {
                 start += text[after..end].iter().take_while(|&&b| is_space(b)).count();
             }
+            from = start;
         }
         if start < end {
             next.push(Fragment::Raw(start..end));
@@ -269,14 +289,14 @@ mod tests {
             let text = parts.concat();
             let mut expected = Vec::new();
             if !text.is_empty() {
-                expected = one_token_at_a_time(&specials, &vocabulary, text.as_bytes(), &|_| true);
+                expected = one_token_at_a_time(&specials, &vocabulary, text.as_bytes(), Literal::default(), &|_| true);
             }
             let mut found = Vec::new();
             let each = |fragment| {
                 found.push(fragment);
                 Ok::<_, std::convert::Infallible>(())
             };
-            partition(&specials, &vocabulary, text.as_bytes(), true, each).unwrap();
+            partition(&specials, &vocabulary, text.as_bytes(), true, Literal::default(), each).unwrap();
             prop_assert_eq!(found, expected);
         }
     }

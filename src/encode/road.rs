@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use super::added_tokens;
 use super::error::EncodeError;
+use super::literal::Literal;
 use super::normalize::{Normalizer, Prepend, Spaces, Tables, tokenizers};
 use super::options::Special;
 use super::output::{Alignment, At, FuseUnknown, Sink, WithOffsets};
@@ -83,6 +84,8 @@ pub(crate) struct Encoder<'t> {
     pub(crate) road: &'t Road,
     pub(crate) vocabulary: &'t Vocabulary,
     pub(crate) specials: &'t Specials,
+    /// Where special tokens are not recognised; only a sink that wants spans may ask for it.
+    pub(crate) literal: Literal<'t>,
 }
 
 impl Encoder<'_> {
@@ -137,22 +140,31 @@ impl Encoder<'_> {
         state: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
-        let &Self { vocabulary, specials, .. } = self;
-        let parse = match recognised {
-            SpecialTokens::LongestFirst => special.parses(),
-            SpecialTokens::WhenParsed if special.parses() && !specials.is_empty() => true,
-            SpecialTokens::Added { raw: true, .. } => {
-                return added_tokens::cut(specials, vocabulary, text, false, &mut |id, span| match id {
-                    Some(id) => {
-                        sink.push(id, if S::SPANS { alignment.original(span) } else { 0..0 });
-                        Ok(())
-                    }
-                    None => self.text(&text[span.clone()], At { alignment, base: span.start }, state, sink),
-                });
-            }
-            _ => return self.text(text, At { alignment, base: 0 }, state, sink),
-        };
-        partition(specials, vocabulary, text, parse, |fragment| match fragment {
+        let &Self { vocabulary, specials, literal, .. } = self;
+        let parse =
+            match recognised {
+                SpecialTokens::LongestFirst => special.parses(),
+                SpecialTokens::WhenParsed if special.parses() && !specials.is_empty() => true,
+                SpecialTokens::Added { raw: true, .. } => {
+                    let is_text = |id, span| S::SPANS && literal.forbids(id, &alignment.original(span));
+                    return added_tokens::cut(specials, vocabulary, text, false, is_text, &mut |id, span| {
+                        match id {
+                            Some(id) => {
+                                sink.push(id, if S::SPANS { alignment.original(span) } else { 0..0 });
+                                Ok(())
+                            }
+                            None => self.text(
+                                &text[span.clone()],
+                                At { alignment, base: span.start },
+                                state,
+                                sink,
+                            ),
+                        }
+                    });
+                }
+                _ => return self.text(text, At { alignment, base: 0 }, state, sink),
+            };
+        partition(specials, vocabulary, text, parse, literal, |fragment| match fragment {
             Fragment::Token(id, span) => {
                 sink.push(id, span);
                 Ok(())
@@ -252,11 +264,12 @@ impl<S: Sink> Run<'_, '_, S> {
 
     /// Added tokens in normalized text, and what lies between them.
     fn added_tokens(&mut self, text: &[u8], at: At<'_>, begins: bool) -> Result<(), EncodeError> {
-        let Encoder { road, vocabulary, specials } = *self.encoder;
+        let Encoder { road, vocabulary, specials, literal } = *self.encoder;
         if !matches!(road.special_tokens, SpecialTokens::Added { normalized: true, .. }) {
             return self.steps(&road.steps, text, at, begins);
         }
-        added_tokens::cut(specials, vocabulary, text, true, &mut |id, span| {
+        let is_text = |id, span| S::SPANS && literal.forbids(id, &at.original(span));
+        added_tokens::cut(specials, vocabulary, text, true, is_text, &mut |id, span| {
             let Some(id) = id else {
                 let begins = begins && span.start == 0;
                 return self.steps(&road.steps, &text[span.clone()], at.part(span.start), begins);

@@ -103,7 +103,7 @@ impl Specials {
 
     /// The first position from `at` on whose byte begins some text.
     pub(crate) fn next_start(&self, text: &[u8], at: usize) -> Option<usize> {
-        let rest = text.get(at..)?;
+        let rest = text.get(at..).filter(|_| !self.is_empty())?;
         let offset = match self.starts.few.as_deref() {
             Some([]) => None,
             Some(&[a]) => memchr::memchr(a, rest),

@@ -18,6 +18,7 @@ pub use stream::DecodeStream;
 
 use crate::decode::state::decode_into;
 use crate::decode::{DecodeError, SpecialText};
+use crate::encode::literal::Literal;
 use crate::encode::output::{Count, Sink, WithOffsets};
 use crate::encode::road::{Encoder, Road};
 use crate::encode::special_tokens::Specials;
@@ -310,6 +311,22 @@ impl Tokenizer {
         self.inner.recipe.chat_templates.iter().filter_map(|(name, _)| name.as_deref())
     }
 
+    /// The special tokens that have one of the names chat templates know them by, with their texts.
+    #[cfg(feature = "chat")]
+    pub(crate) fn special_texts(&self) -> Vec<(&'static str, String)> {
+        let special = self.special_tokens();
+        let named = [
+            ("bos_token", special.bos),
+            ("eos_token", special.eos),
+            ("unk_token", special.unk),
+            ("sep_token", special.sep),
+            ("pad_token", special.pad),
+            ("mask_token", special.mask),
+        ];
+        let text = |id| String::from_utf8(self.token_text(id)?.into_owned()).ok();
+        named.into_iter().filter_map(|(name, id)| Some((name, text(id?)?))).collect()
+    }
+
     pub(crate) fn vocabulary(&self) -> &Vocabulary {
         &self.inner.vocabulary
     }
@@ -327,7 +344,42 @@ impl Tokenizer {
         &self.inner.recipe
     }
 
+    /// As [`encode_with_offsets`](Self::encode_with_offsets), but for special tokens in text that means none.
+    #[cfg(feature = "chat")]
+    pub(crate) fn encode_literal(
+        &self,
+        text: &str,
+        special: Special,
+        literal: Literal<'_>,
+    ) -> Result<Encoding, EncodeError> {
+        let mut sink = WithOffsets::default();
+        self.run_literal(text.as_bytes(), special, literal, &mut sink)?;
+        Ok(Encoding { ids: sink.ids, offsets: sink.offsets })
+    }
+
+    /// Whether the `tokenizers` crate itself encodes, which recognises special tokens wherever they stand.
+    #[cfg(feature = "chat")]
+    pub(crate) fn is_wrapped(&self) -> bool {
+        matches!(self.inner.recipe.pipeline, Pipeline::Crate(_))
+    }
+
+    /// Whether the semantics are llama.cpp's.
+    #[cfg(feature = "chat")]
+    pub(crate) fn is_llama_cpp(&self) -> bool {
+        matches!(self.inner.recipe.pipeline, Pipeline::Llama(_))
+    }
+
     fn run<S: Sink>(&self, text: &[u8], special: Special, sink: &mut S) -> Result<(), EncodeError> {
+        self.run_literal(text, special, Literal::default(), sink)
+    }
+
+    fn run_literal<S: Sink>(
+        &self,
+        text: &[u8],
+        special: Special,
+        literal: Literal<'_>,
+        sink: &mut S,
+    ) -> Result<(), EncodeError> {
         let Inner { number, vocabulary, specials, recipe, road } = &*self.inner;
         // Positions inside a text are kept in 32 bits.
         if u32::try_from(text.len()).is_err() || text.len() > MOST_BYTES {
@@ -335,7 +387,7 @@ impl Tokenizer {
         }
         match (road, &recipe.pipeline) {
             (Some(road), _) => {
-                let encoder = Encoder { road, vocabulary, specials };
+                let encoder = Encoder { road, vocabulary, specials, literal };
                 thread_state::with(*number, |state| encoder.encode(text, special, state, sink))
             }
             (None, Pipeline::Crate(wrapped)) => wrapped.encode(text, special, sink),
