@@ -27,6 +27,7 @@ use serde::Serialize;
 pub use error::ChatError;
 
 use crate::encode::literal::Literal;
+use crate::encode::special_tokens::Specials;
 use crate::{Encoding, Special, Tokenizer};
 use clock::Clock;
 use marks::{Marks, Unmarked};
@@ -775,11 +776,10 @@ impl<'t> ControlTokens<'t> {
         if parse_input {
             return found;
         }
-        specials.scan(source.as_bytes(), |start, end, id| {
+        each_occurrence(specials, source, |start, end, id| {
             if !source[start..end].trim().is_empty() {
                 found.spelled_out.push(id);
             }
-            true
         });
         found.spelled_out.sort_unstable();
         found.spelled_out.dedup();
@@ -802,13 +802,21 @@ impl<'t> ControlTokens<'t> {
     /// Where one begins in `text`, ascending.
     fn starts(&self, text: &str) -> Vec<usize> {
         let mut starts = Vec::new();
-        self.tokenizer.specials().scan(text.as_bytes(), |start, _, id| {
+        each_occurrence(self.tokenizer.specials(), text, |start, _, id| {
             if self.contains(id) && starts.last() != Some(&start) {
                 starts.push(start);
             }
-            true
         });
         starts
+    }
+}
+
+/// Calls `each` with start, end and id of every occurrence of a token that is looked for in texts, by start; overlapping ones too.
+fn each_occurrence(specials: &Specials, text: &str, mut each: impl FnMut(usize, usize, u32)) {
+    let (bytes, mut at) = (text.as_bytes(), 0);
+    while let Some(start) = specials.next_start(bytes, at) {
+        specials.walk(&bytes[start..], |ordinal, len| each(start, start + len, specials.entry(ordinal).0));
+        at = start + 1;
     }
 }
 
