@@ -84,10 +84,8 @@ fn no_special_token_of_any_vocabulary_comes_from_the_input() {
             .filter(|text| !text.trim().is_empty())
             .collect();
         tokens += texts.len();
-        // One by one for the first and the last, the rest in runs: with and without something between them.
-        let mut inputs: Vec<String> = texts.iter().take(2).chain(texts.last()).cloned().collect();
-        inputs.push(texts.join(""));
-        inputs.push(texts.join(" a\n"));
+        // All of them in the content; elsewhere some dozens, so that vocabularies with thousands take no minutes.
+        let few: Vec<String> = texts.iter().step_by(texts.len() / 24 + 1).cloned().collect();
         for field in FIELDS {
             let count = |text: &str| {
                 let (messages, tools, documents, extra) = conversation(field, text);
@@ -96,9 +94,11 @@ fn no_special_token_of_any_vocabulary_comes_from_the_input() {
                 Ok::<_, ChatError>(special(tokenizer, &chat.encode()?.ids))
             };
             let harmless = count("x").expect("a prompt");
-            for input in inputs.iter().filter(|input| !input.is_empty()) {
+            let texts = if *field == "content" { &texts } else { &few };
+            let inputs = [texts.join(""), texts.join(" a\n")].into_iter().chain(texts.first().cloned());
+            for input in inputs.filter(|input| !input.is_empty()) {
                 prompts += 1;
-                match count(input) {
+                match count(&input) {
                     Ok(count) if count == harmless => {}
                     Ok(count) => {
                         failures.push(format!("{}: {field}: {count} for {harmless}", path.display()));
