@@ -7,6 +7,7 @@ use super::grammar::{
     Camel, Contraction, Tail, Trail, WORD_NUMBER_OR_SPACE, Words, camel, deepseek_words, gpt2, words,
     words_but_space,
 };
+use super::scan::{CASED, Grammar, LETTERS, LETTERS_AND_MARKS, Shape};
 use super::stages::{
     afmoe_numbers, afmoe_scripts, bloom, class_runs, deepseek_han, exaone_moe, han_and_kana, image_token,
     indent, is_deepseek_letter, is_deepseek_punctuation, kimi_k2, ladder, lines, number_groups,
@@ -93,6 +94,74 @@ impl GgufSplit {
         ("whitespace", GgufSplit::Whitespace),
     ];
 
+    /// The grammar, if that is all there is to the split and it can be cut by blocks.
+    pub(super) fn grammar(self) -> Option<&'static Grammar> {
+        const WORDS: Grammar = Grammar {
+            shape: Shape::Words,
+            regex: false,
+            substitutes: &LETTERS,
+            contraction: LLAMA3.contraction,
+            digits: LLAMA3.digits,
+            newlines_trail: true,
+            white_end: false,
+            piece: |text, pos| words::<Cpp>(text, pos, LLAMA3),
+        };
+        static LLAMA3_GRAMMAR: Grammar = WORDS;
+        static QWEN2_GRAMMAR: Grammar =
+            Grammar { digits: 1, piece: |text, pos| words::<Cpp>(text, pos, QWEN2), ..WORDS };
+        static QWEN35_GRAMMAR: Grammar = Grammar {
+            digits: 1,
+            substitutes: &LETTERS_AND_MARKS,
+            piece: |text, pos| words::<Cpp>(text, pos, QWEN35),
+            ..WORDS
+        };
+        static SEED_CODER_GRAMMAR: Grammar = Grammar {
+            digits: 1,
+            newlines_trail: false,
+            piece: |text, pos| words::<Cpp>(text, pos, SEED_CODER),
+            ..WORDS
+        };
+        static UFAKZEKA_GRAMMAR: Grammar = Grammar {
+            digits: 1,
+            contraction: Contraction::None,
+            piece: |text, pos| words::<Cpp>(text, pos, UFAKZEKA),
+            ..WORDS
+        };
+        static GPT2_GRAMMAR: Grammar = Grammar {
+            shape: Shape::Gpt2,
+            contraction: Contraction::Exact,
+            digits: usize::MAX,
+            piece: gpt2::<Cpp>,
+            ..WORDS
+        };
+        static GPT4O_GRAMMAR: Grammar = Grammar {
+            shape: Shape::Camel,
+            substitutes: &CASED,
+            piece: |text, pos| camel::<CppAsciiCase>(text, pos, GPT4O),
+            ..WORDS
+        };
+        static TEKKEN_GRAMMAR: Grammar = Grammar {
+            shape: Shape::Camel,
+            substitutes: &CASED,
+            contraction: Contraction::None,
+            digits: 1,
+            piece: |text, pos| camel::<CppAsciiCase>(text, pos, TEKKEN),
+            ..WORDS
+        };
+        Some(match self {
+            GgufSplit::Llama3 => &LLAMA3_GRAMMAR,
+            // BailingMoe's contractions and newlines are written otherwise, and mean the same.
+            GgufSplit::Qwen2 | GgufSplit::BailingMoe => &QWEN2_GRAMMAR,
+            GgufSplit::Qwen35 => &QWEN35_GRAMMAR,
+            GgufSplit::SeedCoder => &SEED_CODER_GRAMMAR,
+            GgufSplit::Ufakzeka => &UFAKZEKA_GRAMMAR,
+            GgufSplit::Gpt2 => &GPT2_GRAMMAR,
+            GgufSplit::Gpt4o => &GPT4O_GRAMMAR,
+            GgufSplit::Tekken => &TEKKEN_GRAMMAR,
+            _ => return None,
+        })
+    }
+
     /// Calls `each` with the pieces of `range`, in order and without holes.
     #[allow(clippy::too_many_lines, reason = "a table: one arm for each split")]
     pub(super) fn split(self, text: &[u8], range: Range<usize>, each: &mut impl FnMut(Range<usize>)) {
@@ -174,14 +243,8 @@ impl GgufSplit {
             }),
             // Its contractions and newlines are written otherwise, and mean the same.
             GgufSplit::BailingMoe => cut(text, range, |text, pos| words::<Cpp>(text, pos, QWEN2), each),
-            GgufSplit::SeedCoder => {
-                let is = Words { trail: Trail::None, ..QWEN2 };
-                cut(text, range, |text, pos| words::<Cpp>(text, pos, is), each);
-            }
-            GgufSplit::Ufakzeka => {
-                let is = Words { contraction: Contraction::None, ..QWEN2 };
-                cut(text, range, |text, pos| words::<Cpp>(text, pos, is), each);
-            }
+            GgufSplit::SeedCoder => cut(text, range, |text, pos| words::<Cpp>(text, pos, SEED_CODER), each),
+            GgufSplit::Ufakzeka => cut(text, range, |text, pos| words::<Cpp>(text, pos, UFAKZEKA), each),
             GgufSplit::ExaoneMoe => cut(text, range, exaone_moe::<Cpp>, each),
             GgufSplit::Jais2 => {
                 let mut left = 0;
@@ -248,6 +311,8 @@ pub(super) const LLAMA3: Words = Words {
 pub(super) const QWEN2: Words = Words { digits: 1, ..LLAMA3 };
 pub(super) const QWEN35: Words =
     Words { letters: LETTER | MARK, not_punctuation: WORD_NUMBER_OR_SPACE | MARK, ..QWEN2 };
+const SEED_CODER: Words = Words { trail: Trail::None, ..QWEN2 };
+const UFAKZEKA: Words = Words { contraction: Contraction::None, ..QWEN2 };
 
 pub(super) const GPT4O: Camel = Camel {
     contraction: Contraction::AnyCase,

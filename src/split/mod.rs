@@ -18,6 +18,8 @@ mod patterns;
 mod pieces;
 mod plamo;
 mod pre_tokenizer;
+mod scan;
+mod simd;
 mod stages;
 
 #[cfg(test)]
@@ -28,6 +30,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pieces::Block;
+use scan::Grammar;
 
 pub use compiled::SplitError;
 pub(crate) use compiled::{Compiled, PatternError};
@@ -98,9 +101,21 @@ impl Split {
     pub(crate) fn pieces(&self, text: &[u8], each: &mut dyn FnMut(&[Piece])) -> Result<(), SplitError> {
         SplitError::check_len(text)?;
         let mut block = Block::new(each);
-        self.split(text, &mut |piece| block.push(piece))?;
+        match self.grammar() {
+            Some(grammar) => simd::cut_by_blocks(text, 0..text.len(), grammar, &mut block),
+            None => self.split(text, &mut |piece| block.push(piece))?,
+        }
         block.flush();
         Ok(())
+    }
+
+    /// What this split is cut by in blocks.
+    fn grammar(&self) -> Option<&'static Grammar> {
+        match self {
+            Split::Gguf(split) => split.grammar(),
+            Split::Pattern(split) => split.grammar(),
+            Split::Regex(_) => None,
+        }
     }
 
     /// As [`Split::pieces`], for what [`Split::matches`] finds.

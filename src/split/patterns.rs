@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::classes::{Regex, RegexWithoutHan, cut, is_script_han};
 use super::gguf::{GPT4O, LLAMA3, QWEN2, QWEN35, TEKKEN, deepseek_v3};
 use super::grammar::{Camel, Contraction, Tail, Trail, Words, camel, deepseek_words, gpt2, words};
+use super::scan::{CASED, Grammar, LETTERS, LETTERS_AND_MARKS, Shape};
 use super::stages::{
     bloom, class_runs, deepseek_han, han_and_kana, is_deepseek_letter, is_deepseek_punctuation,
     number_groups, single_newlines, spaced_run, three_digits, trailing_whitespace, wide_runs,
@@ -116,14 +117,94 @@ impl PatternSplit {
         )
     }
 
+    /// The grammar, if it can be cut by blocks.
+    pub(super) fn grammar(self) -> Option<&'static Grammar> {
+        const CL100K: Grammar = Grammar {
+            shape: Shape::Words,
+            regex: true,
+            substitutes: &LETTERS,
+            contraction: Contraction::Folded,
+            digits: LLAMA3.digits,
+            newlines_trail: true,
+            white_end: false,
+            piece: |text, pos| words::<Regex>(text, pos, folded(LLAMA3)),
+        };
+        const O200K_CASED: Grammar = Grammar {
+            shape: Shape::Camel,
+            substitutes: &CASED,
+            piece: |text, pos| camel::<Regex>(text, pos, O200K),
+            ..CL100K
+        };
+        static CL100K_GRAMMAR: Grammar = CL100K;
+        static CL100K_TO_END: Grammar =
+            Grammar { white_end: true, piece: |text, pos| words::<Regex>(text, pos, TO_END), ..CL100K };
+        static CL100K_ASCII: Grammar = Grammar {
+            contraction: Contraction::AnyCase,
+            piece: |text, pos| words::<Regex>(text, pos, LLAMA3),
+            ..CL100K
+        };
+        static QWEN2_FOLDED: Grammar =
+            Grammar { digits: 1, piece: |text, pos| words::<Regex>(text, pos, folded(QWEN2)), ..CL100K };
+        static QWEN2_ASCII: Grammar = Grammar {
+            digits: 1,
+            contraction: Contraction::AnyCase,
+            piece: |text, pos| words::<Regex>(text, pos, QWEN2),
+            ..CL100K
+        };
+        static QWEN35_FOLDED: Grammar = Grammar {
+            digits: 1,
+            substitutes: &LETTERS_AND_MARKS,
+            piece: |text, pos| words::<Regex>(text, pos, folded(QWEN35)),
+            ..CL100K
+        };
+        static QWEN35_ASCII: Grammar = Grammar {
+            digits: 1,
+            contraction: Contraction::AnyCase,
+            substitutes: &LETTERS_AND_MARKS,
+            piece: |text, pos| words::<Regex>(text, pos, QWEN35),
+            ..CL100K
+        };
+        static GPT2_GRAMMAR: Grammar = Grammar {
+            shape: Shape::Gpt2,
+            contraction: Contraction::Exact,
+            digits: usize::MAX,
+            piece: gpt2::<Regex>,
+            ..CL100K
+        };
+        static O200K_GRAMMAR: Grammar = O200K_CASED;
+        static O200K_ASCII: Grammar = Grammar {
+            contraction: Contraction::AnyCase,
+            piece: |text, pos| camel::<Regex>(text, pos, GPT4O),
+            ..O200K_CASED
+        };
+        static TEKKEN_GRAMMAR: Grammar = Grammar {
+            contraction: Contraction::None,
+            digits: 1,
+            piece: |text, pos| camel::<Regex>(text, pos, TEKKEN),
+            ..O200K_CASED
+        };
+        Some(match self {
+            PatternSplit::Gpt2 => &GPT2_GRAMMAR,
+            PatternSplit::Cl100k => &CL100K_GRAMMAR,
+            PatternSplit::Cl100kToEnd => &CL100K_TO_END,
+            PatternSplit::Cl100kAscii => &CL100K_ASCII,
+            PatternSplit::Qwen2 => &QWEN2_FOLDED,
+            PatternSplit::Qwen2Ascii => &QWEN2_ASCII,
+            PatternSplit::Qwen35 => &QWEN35_FOLDED,
+            PatternSplit::Qwen35Ascii => &QWEN35_ASCII,
+            PatternSplit::O200k => &O200K_GRAMMAR,
+            PatternSplit::O200kAscii => &O200K_ASCII,
+            PatternSplit::Tekken => &TEKKEN_GRAMMAR,
+            _ => return None,
+        })
+    }
+
     /// Calls `each` with the pieces of `range`, in order and without holes.
     pub(super) fn split(self, text: &[u8], range: Range<usize>, each: &mut impl FnMut(Range<usize>)) {
         match self {
             PatternSplit::Gpt2 => cut(text, range, gpt2::<Regex>, each),
             PatternSplit::Cl100k => by_words(text, range, folded(LLAMA3), each),
-            PatternSplit::Cl100kToEnd => {
-                by_words(text, range, Words { tail: Tail::EndThenNewlines, ..folded(LLAMA3) }, each);
-            }
+            PatternSplit::Cl100kToEnd => by_words(text, range, TO_END, each),
             PatternSplit::Cl100kAscii => by_words(text, range, LLAMA3, each),
             PatternSplit::Qwen2 => by_words(text, range, folded(QWEN2), each),
             PatternSplit::Qwen2Ascii => by_words(text, range, QWEN2, each),
@@ -178,6 +259,8 @@ impl PatternSplit {
 }
 
 const O200K: Camel = Camel { contraction: Contraction::Folded, ..GPT4O };
+
+const TO_END: Words = Words { tail: Tail::EndThenNewlines, ..folded(LLAMA3) };
 
 const fn folded(is: Words) -> Words {
     Words { contraction: Contraction::Folded, ..is }

@@ -20,7 +20,7 @@ impl Piece {
 /// How many pieces a block holds at most.
 pub(crate) const BLOCK: usize = 256;
 
-/// A block that is being filled. It hands itself over whenever it is full.
+/// A block that is being filled. It hands itself over when it is full.
 pub(super) struct Block<'a> {
     pieces: [Piece; BLOCK],
     len: usize,
@@ -35,11 +35,29 @@ impl<'a> Block<'a> {
     /// Appends a piece, whose offsets fit into 32 bits.
     #[inline]
     pub(super) fn push(&mut self, piece: Range<usize>) {
-        self.pieces[self.len] = Piece { start: piece.start as u32, end: piece.end as u32 };
-        self.len += 1;
         if self.len == BLOCK {
             self.flush();
         }
+        self.pieces[self.len] = Piece { start: piece.start as u32, end: piece.end as u32 };
+        self.len += 1;
+    }
+
+    /// Appends the pieces that follow one another from `from` on and end at `from` plus the number of each bit of `ends`.
+    #[inline(always)]
+    pub(super) fn push_ends(&mut self, from: usize, mut ends: u64) {
+        let count = ends.count_ones() as usize;
+        if self.len + count > BLOCK {
+            self.flush();
+        }
+        let from = from as u32;
+        let mut start = from;
+        for piece in &mut self.pieces[self.len..self.len + count] {
+            let end = from + ends.trailing_zeros();
+            *piece = Piece { start, end };
+            start = end;
+            ends &= ends.wrapping_sub(1);
+        }
+        self.len += count;
     }
 
     /// Hands over what is left.

@@ -527,6 +527,63 @@ fn in_blocks(split: &Split, text: &[u8], pieces: Pieces) -> Vec<Range<usize>> {
     ranges
 }
 
+/// At every offset to a block's end, and with blocks of every content beside each other.
+#[test]
+fn blocks_are_cut_as_one_by_one() {
+    let cut = |split: &Split, text: &[u8]| {
+        let grammar = split.grammar().unwrap();
+        let machine = in_blocks(split, text, Split::pieces);
+        let mut portable = Vec::new();
+        let mut each = |block: &[Piece]| portable.extend(block.iter().map(|piece| piece.range()));
+        let mut block = Block::new(&mut each);
+        simd::portable::cut(text, 0..text.len(), grammar, &mut block);
+        block.flush();
+        (machine, portable)
+    };
+    let splits: Vec<Split> = every_split().filter(|split| split.grammar().is_some()).collect();
+    assert_eq!(splits.len(), 20);
+    let long = proptest::collection::vec(fragments(), 0..120).prop_map(|parts| parts.concat());
+    // Few characters, so that rules meet.
+    let dense = proptest::collection::vec(
+        proptest::sample::select(vec![
+            "a", "b", "B", "s", "'", "'s", "'ll", " ", " ", "  ", "\n", "\n", "\r", "\t", "/", "!", "1", "1",
+            "12", "\u{301}", "一", "é", "É", "ª", "٣", "\u{3000}", "\u{A0}", "ſ", "—", "😀",
+        ]),
+        0..200,
+    )
+    .prop_map(|parts| parts.concat().into_bytes());
+    let words = proptest::collection::vec(
+        proptest::sample::select(vec![
+            "word", "Words", " ", " ", "\n", "    ", "it's", "кот", " Кот", "猫", "1234", ", ", ";\n", "//",
+            "”",
+        ]),
+        0..100,
+    )
+    .prop_map(|parts| parts.concat().into_bytes());
+    let texts = prop_oneof![2 => long, 3 => dense, 1 => words];
+    proptest!(cases(2500), |(shift in 0usize..70, bytes in texts)| {
+        let text = unicode::repair(&["x".repeat(shift).as_bytes(), &bytes].concat()).into_owned();
+        for split in &splits {
+            let slow = one_by_one(split, &text);
+            let (machine, portable) = cut(split, &text);
+            prop_assert_eq!(shown(&text, &machine), shown(&text, &slow), "{:?} on {:?}", split, text);
+            prop_assert_eq!(machine, slow, "{:?} on {:?}", split, text);
+            prop_assert_eq!(portable, one_by_one(split, &text));
+        }
+    });
+}
+
+fn one_by_one(split: &Split, text: &[u8]) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    let mut each = |piece| ranges.push(piece);
+    match split {
+        Split::Gguf(split) => split.split(text, 0..text.len(), &mut each),
+        Split::Pattern(split) => split.split(text, 0..text.len(), &mut each),
+        Split::Regex(_) => unreachable!("only grammars have a slow twin"),
+    }
+    ranges
+}
+
 #[test]
 fn every_split_is_linear() {
     let long = |word: &str| word.repeat((1 << 20) / word.len());
