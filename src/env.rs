@@ -200,7 +200,7 @@ mod tests {
             None
         };
         let environment = Environment { lookup: Arc::new(lookup), home: None };
-        let _ = crate::resolver::ResolverBuilder::from_environment(&environment);
+        let _ = crate::options::ResolverBuilder::from_environment(&environment);
         let table = include_str!("environment.md");
         let listed =
             table.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1));

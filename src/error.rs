@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::evidence::{self, ModelError};
-use crate::formats::FormatError;
-use crate::resolution::{Attempt, write_attempts};
+use crate::attempt::{Attempt, write_attempts};
+use crate::evidence;
 
 /// Why there is no tokenizer.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +25,7 @@ pub enum Error {
     },
     /// Every strategy of the chain was tried and none found a tokenizer. Happens with
     /// [`strict`](crate::ResolverBuilder::strict), or with a chain that leaves out [`Strategy::Backup`](crate::Strategy::Backup).
-    #[error("no tokenizer found for {path}{}", story(.attempts))]
+    #[error("no tokenizer found for {path}{}", table(.attempts))]
     Exhausted {
         /// The path as given.
         path: PathBuf,
@@ -55,71 +54,7 @@ impl Error {
     }
 }
 
-/// Why one strategy found something and could not use it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Failure {
-    /// The model itself is damaged.
-    #[error(transparent)]
-    Model(#[from] ModelFailure),
-    /// A tokenizer is there, but it is broken or of a kind that cannot be loaded.
-    #[error("cannot load {path}")]
-    Format {
-        /// The file or the place that was read.
-        path: String,
-        /// Why.
-        source: FormatError,
-    },
-    /// The Hub, or a cache of it, failed.
-    #[error("cannot get {repository} from the Hub")]
-    Hub {
-        /// The repository.
-        repository: crate::RepoId,
-        /// Why.
-        source: Box<crate::HubError>,
-    },
-    /// A tokenizer was found that is not this model's.
-    #[error("{path} is not the tokenizer of this model")]
-    Mismatch {
-        /// The file or the place that was read.
-        path: String,
-        /// The first difference.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The failure of an earlier run, as its record tells it.
-    #[error("{reason}")]
-    Recorded {
-        /// What was said then.
-        reason: String,
-    },
-}
-
-/// The error of a damaged model, shared with the evidence that found it.
-#[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-pub struct ModelFailure {
-    text: String,
-}
-
-impl ModelFailure {
-    pub(crate) fn new(error: &ModelError) -> Self {
-        Self { text: chain(error) }
-    }
-}
-
-/// An error with all its sources on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
-}
-
-fn story(attempts: &[Attempt]) -> String {
+fn table(attempts: &[Attempt]) -> String {
     let mut text = String::from("\n");
     // Writing to a `String` cannot fail.
     let _ = write_attempts(&mut text, attempts);

@@ -85,6 +85,7 @@
 //!
 //! `chat` (default): [`Tokenizer::chat`], by `minijinja`, and `jiff` for local time.
 
+mod attempt;
 #[cfg(feature = "chat")]
 mod chat;
 mod decode;
@@ -94,15 +95,19 @@ mod env;
 pub mod environment {}
 mod error;
 pub mod evidence;
+mod failure;
 mod fit;
 mod formats;
 pub mod gguf;
 mod hub;
 mod mmap;
 mod model;
+mod options;
+mod outcome;
 mod resolution;
 mod resolver;
 mod semantics;
+mod source;
 mod split;
 mod store;
 mod strategy;
@@ -110,20 +115,24 @@ mod tokenizer;
 mod unicode;
 mod vocabulary;
 
+pub use attempt::{Answer, Attempt};
 #[cfg(feature = "chat")]
 pub use chat::{Chat, ChatError, Prompt};
 pub use decode::{DecodeError, SpecialText};
 pub use encode::{EncodeError, Special};
-pub use error::{Error, Failure, ModelFailure};
+pub use error::Error;
+pub use failure::{Failure, ModelFailure};
 pub use fit::Mismatch;
 pub use formats::FormatError;
 pub use hub::{
     Error as HubError, InvalidRepoId, InvalidToken, Observer, Phase, Progress, RepoId, Token, Verify,
 };
 pub use mmap::Bytes;
-pub use resolution::{Answer, Attempt, Resolution, Source};
-pub use resolver::{Resolver, ResolverBuilder};
+pub use options::ResolverBuilder;
+pub use resolution::Resolution;
+pub use resolver::Resolver;
 pub use semantics::SpecialTokens;
+pub use source::Source;
 pub use split::SplitError;
 pub use store::{Entry, ImageError, Store};
 pub use strategy::Strategy;

@@ -1,156 +1,17 @@
 //! What a resolution found, and the story of how.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Failure, chain};
-use crate::hub::RepoId;
+use crate::attempt::{Answer, Attempt, write_attempts};
+use crate::failure::Failure;
+use crate::outcome::Found;
+use crate::source::Source;
 use crate::strategy::Strategy;
 use crate::tokenizer::Tokenizer;
-
-/// What a strategy says.
-///
-/// Absent and broken are different answers: where there is nothing to try the strategy is [`NotApplicable`](Self::NotApplicable), where
-/// something is there and cannot be used it [`Failed`](Self::Failed). Neither ends the search; only a tokenizer that was
-/// verified to fit does.
-#[derive(Clone, Debug)]
-pub(crate) enum Outcome {
-    /// A tokenizer that fits the model.
-    Found(Found),
-    /// There is nothing to try, and why.
-    NotApplicable(String),
-    /// Something is there, but broken or not this model's.
-    Failed(Arc<Failure>),
-}
-
-impl From<Failure> for Outcome {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(Arc::new(failure))
-    }
-}
-
-/// A tokenizer, where it came from and what to say about it.
-#[derive(Clone, Debug)]
-pub(crate) struct Found {
-    pub(crate) tokenizer: Tokenizer,
-    pub(crate) source: Source,
-    /// The ids are a guess, or stand for bytes.
-    pub(crate) degraded: bool,
-    pub(crate) notes: Vec<String>,
-    /// Files that the answer depends on, the model itself left out.
-    pub(crate) files: Vec<PathBuf>,
-}
-
-/// Where a tokenizer came from.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Source {
-    /// The metadata of this GGUF file.
-    Gguf {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Files on this machine.
-    Files {
-        /// The file that holds the vocabulary first.
-        paths: Vec<PathBuf>,
-    },
-    /// A repository on the Hub, downloaded or from a cache.
-    Repository {
-        /// The repository.
-        id: RepoId,
-        /// The commit all files are from, 40 hexadecimal digits.
-        commit: String,
-        /// The file that holds the vocabulary.
-        file: String,
-    },
-    /// Nothing: the built-in byte tokenizer.
-    BuiltIn,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gguf { path } => write!(f, "metadata of {}", path.display()),
-            Self::Files { paths } => match &paths[..] {
-                [] => f.write_str("files"),
-                [first, rest @ ..] => {
-                    write!(f, "{}", first.display())?;
-                    for path in rest {
-                        write!(f, " + {}", path.file_name().unwrap_or_default().display())?;
-                    }
-                    Ok(())
-                }
-            },
-            Self::Repository { id, commit, file } => {
-                write!(f, "{id}@{}/{file}", commit.get(..12).unwrap_or(commit))
-            }
-            Self::BuiltIn => f.write_str("built-in byte tokenizer"),
-        }
-    }
-}
-
-/// One strategy that was tried, and what came of it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Attempt {
-    /// The strategy.
-    pub strategy: Strategy,
-    /// What it said.
-    pub answer: Answer,
-    /// How long it took.
-    pub duration: Duration,
-}
-
-/// What a strategy said, without the tokenizer.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Answer {
-    /// It found a tokenizer that fits.
-    Found {
-        /// Where.
-        source: Source,
-        /// Whether the ids are a guess, or stand for bytes.
-        degraded: bool,
-    },
-    /// There was nothing to try.
-    NotApplicable {
-        /// Why.
-        reason: String,
-    },
-    /// Something is there, but broken or not this model's.
-    Failed {
-        /// Why.
-        failure: Arc<Failure>,
-    },
-}
-
-impl Answer {
-    /// The answer in one word: `found`, `degraded`, `not applicable` or `failed`.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Found { degraded: false, .. } => "found",
-            Self::Found { degraded: true, .. } => "degraded",
-            Self::NotApplicable { .. } => "not applicable",
-            Self::Failed { .. } => "failed",
-        }
-    }
-
-    /// The reason, or the source, in one line.
-    #[must_use]
-    pub fn reason(&self) -> String {
-        match self {
-            Self::Found { source, .. } => source.to_string(),
-            Self::NotApplicable { reason } => reason.clone(),
-            Self::Failed { failure } => chain(&**failure),
-        }
-    }
-}
 
 /// A tokenizer, and how it was found.
 ///
@@ -301,14 +162,4 @@ impl fmt::Display for Resolution {
         }
         Ok(())
     }
-}
-
-/// Writes attempts as a table, a line each.
-pub(crate) fn write_attempts(out: &mut impl fmt::Write, attempts: &[Attempt]) -> fmt::Result {
-    writeln!(out, "strategy  answer               time  reason")?;
-    for Attempt { strategy, answer, duration } in attempts {
-        let time = format!("{:.1} ms", duration.as_secs_f64() * 1e3);
-        writeln!(out, "{:<8}  {:<14}  {time:>9}  {}", strategy.name(), answer.word(), answer.reason())?;
-    }
-    Ok(())
 }

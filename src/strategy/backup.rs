@@ -2,9 +2,10 @@
 
 use log::warn;
 
-use super::Search;
+use super::search::Search;
 use crate::formats::gguf::{OnUnknownPre, has_vocabulary, load};
-use crate::resolution::{Found, Outcome, Source};
+use crate::outcome::{Found, Outcome};
+use crate::source::Source;
 use crate::tokenizer::Tokenizer;
 
 /// The model's own vocabulary with llama.cpp's default for how text is cut, where that is all its file leaves open; else a

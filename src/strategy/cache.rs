@@ -2,17 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Search;
-use super::repository::{Part, Shelf, read};
+use super::repository::{FileSource, Part, read};
+use super::search::Search;
 use crate::evidence::Repository;
 use crate::formats::Content;
 use crate::hub::cache::{Lookup, find, locate};
 use crate::hub::{Error, Settings};
-use crate::resolution::Outcome;
+use crate::outcome::Outcome;
 
 /// Looks for the repositories in every cache there is: the shared one, other tools', the one that the model lies in. No network.
 pub(super) fn attempt(search: &Search<'_>) -> Outcome {
-    if let Some(reason) = search.stands_back() {
+    if let Some(reason) = search.skip_reason() {
         return Outcome::NotApplicable(reason);
     }
     let repositories = search.repositories();
@@ -28,8 +28,8 @@ pub(super) fn attempt(search: &Search<'_>) -> Outcome {
         for root in &roots {
             let settings = &search.options.hub;
             let revisions = revisions(search, repository);
-            let mut shelf = Cached { root, repository, settings, revisions, commit: None };
-            match read(search, repository, &mut shelf) {
+            let mut cached = Cached { root, repository, settings, revisions, commit: None };
+            match read(search, repository, &mut cached) {
                 found @ Outcome::Found(_) => return found,
                 failure @ Outcome::Failed(_) => _ = failed.get_or_insert(failure),
                 Outcome::NotApplicable(_) => {}
@@ -80,7 +80,7 @@ struct Cached<'a> {
     commit: Option<String>,
 }
 
-impl Shelf for Cached<'_> {
+impl FileSource for Cached<'_> {
     fn get(&mut self, file: &str, part: Part) -> Result<Option<(Content, String)>, Error> {
         let revisions = match (&self.commit, part) {
             (Some(commit), Part::OtherHalf | Part::Side) => std::slice::from_ref(commit),
@@ -105,7 +105,7 @@ impl Shelf for Cached<'_> {
 mod tests {
     use crate::env::Environment;
     use crate::gguf::GgufBuilder;
-    use crate::resolver::ResolverBuilder;
+    use crate::options::ResolverBuilder;
     use crate::strategy::Strategy;
 
     #[test]

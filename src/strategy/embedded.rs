@@ -1,11 +1,12 @@
 //! The tokenizer in the GGUF's own metadata.
 
-use super::Search;
-use crate::error::{Failure, ModelFailure};
+use super::search::Search;
+use crate::failure::{Failure, ModelFailure};
 use crate::formats::gguf::{OnUnknownPre, has_vocabulary, load};
 use crate::formats::{Content, Files, FormatError, load_named};
 use crate::mmap::Bytes;
-use crate::resolution::{Found, Outcome, Source};
+use crate::outcome::{Found, Outcome};
+use crate::source::Source;
 
 /// The vocabulary of `tokenizer.ggml.*` as llama.cpp reads it; where that does not settle the ids, the `tokenizer.json` in
 /// `tokenizer.huggingface.json`, if the file carries one.

@@ -8,8 +8,8 @@
 //! A vocabulary whose ids depend on `tokenizer_config.json`, such as `tokenizer.model`, costs what it takes.
 #![cfg_attr(not(feature = "hub"), allow(dead_code))]
 
-use super::Search;
-use crate::resolution::Outcome;
+use super::search::Search;
+use crate::outcome::Outcome;
 
 /// Asks the repositories that the caller, the path or the metadata names, the most trusted first.
 #[cfg(feature = "hub")]
@@ -27,32 +27,32 @@ pub(super) fn attempt(_: &Search<'_>) -> Outcome {
 mod online {
     use log::{debug, warn};
 
-    use super::super::Search;
-    use super::super::repository::{Part, Shelf, failure, read};
-    use crate::error::{Failure, chain};
+    use super::super::repository::{FileSource, Part, failure, read};
+    use super::super::search::Search;
     use crate::evidence::{NameSource, Repository, RepositoryKind};
+    use crate::failure::{Failure, chain};
     use crate::formats::{Content, is_complete};
     use crate::hub::{Error, Fetched, How, Session};
     use crate::mmap::Bytes;
-    use crate::resolution::Outcome;
+    use crate::outcome::Outcome;
 
     pub(super) fn attempt(search: &Search<'_>) -> Outcome {
         if search.options.hub.offline {
             return Outcome::NotApplicable("the network is off".into());
         }
-        if let Some(reason) = search.stands_back() {
+        if let Some(reason) = search.skip_reason() {
             return Outcome::NotApplicable(reason);
         }
         let mut requests = 0;
         let mut failed = None;
         let mut absent = Vec::new();
         for repository in search.repositories() {
-            let mut shelf = match Online::new(search, repository, requests) {
-                Ok(shelf) => shelf,
+            let mut online = match Online::new(search, repository, requests) {
+                Ok(online) => online,
                 Err(error) => return failure(&repository.id, error).into(),
             };
-            let outcome = read(search, repository, &mut shelf);
-            requests += shelf.session.requests();
+            let outcome = read(search, repository, &mut online);
+            requests += online.session.requests();
             match outcome {
                 found @ Outcome::Found(_) => return found,
                 Outcome::Failed(failure) => {
@@ -65,7 +65,7 @@ mod online {
                     }
                 }
                 Outcome::NotApplicable(reason) => {
-                    let reason = shelf.left_out.take().unwrap_or(reason);
+                    let reason = online.left_out.take().unwrap_or(reason);
                     if repository.source == NameSource::Caller {
                         warn!("{}: {reason}", search.evidence.path().display());
                     }
@@ -176,7 +176,7 @@ mod online {
         }
     }
 
-    impl Shelf for Online<'_> {
+    impl FileSource for Online<'_> {
         fn get(&mut self, file: &str, part: Part) -> Result<Option<(Content, String)>, Error> {
             let fetched = match part {
                 Part::Vocabulary | Part::OtherHalf => self.vocabulary(file, part),

@@ -2,18 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Search;
-use crate::error::Failure;
 use crate::evidence::{Evidence, Listing, TokenizerFile};
+use crate::failure::{Failure, chain};
 use crate::formats::{Content, Files, TEMPLATE_DIRECTORY, load_named};
-use crate::resolution::{Found, Outcome, Source};
+use crate::outcome::{Found, Outcome};
+use crate::source::Source;
+use crate::tokenizer::Tokenizer;
 
 /// Tokenizer files in one directory.
 #[derive(Debug, Default)]
 pub(crate) struct LocalFiles {
     /// Files that hold a vocabulary, the best first.
     found: Vec<TokenizerFile>,
-    /// Halves of a tokenizer and files that only belong to one, for the story.
+    /// Halves of a tokenizer and files that only belong to one, to be named in the answer.
     incomplete: Vec<PathBuf>,
     /// Everything in the directory that a loader may want to see, by name.
     files: Files,
@@ -59,8 +60,9 @@ impl LocalFiles {
         &self.incomplete
     }
 
-    /// The first tokenizer that loads and fits; else the failure of the best one, or `None` when there is nothing to load.
-    pub(super) fn load(&self, search: &Search<'_>) -> Option<Outcome> {
+    /// The first tokenizer that loads and that `fits`, which is given it with its path; else the failure of the best one, or
+    /// `None` when there is nothing to load.
+    pub(super) fn load(&self, fits: impl Fn(&Tokenizer, &str) -> Result<(), Failure>) -> Option<Outcome> {
         let mut failure = None;
         for TokenizerFile { path, .. } in &self.found {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
@@ -69,7 +71,7 @@ impl LocalFiles {
             let loaded = load_named(&files, name)
                 .map_err(|source| Failure::Format { path: path.display().to_string(), source })
                 .and_then(|tokenizer| {
-                    search.fits(&tokenizer, &path.display().to_string())?;
+                    fits(&tokenizer, &path.display().to_string())?;
                     Ok(tokenizer)
                 });
             match loaded {
@@ -84,7 +86,7 @@ impl LocalFiles {
                     }));
                 }
                 Err(error) => {
-                    log::debug!("sibling: {}", crate::error::chain(&error));
+                    log::debug!("sibling: {}", chain(&error));
                     failure.get_or_insert(error);
                 }
             }

@@ -1,14 +1,15 @@
 //! From a repository's files to a tokenizer, wherever the files come from: what the two strategies that read repositories share.
 
-use super::Search;
-use crate::error::{Failure, chain};
+use super::search::Search;
 use crate::evidence::{NameSource, Repository, RepositoryKind};
+use crate::failure::{Failure, chain};
 use crate::formats::{Content, Files, SIDE_FILES, VOCABULARY_FILES, is_complete, load_named};
 use crate::hub::{Error, RepoId};
-use crate::resolution::{Found, Outcome, Source};
+use crate::outcome::{Found, Outcome};
+use crate::source::Source;
 
 /// Where the files of one repository come from.
-pub(super) trait Shelf {
+pub(super) trait FileSource {
     /// The file with its commit, or `None` if the repository has none of that name. Every file asked for after a vocabulary
     /// file is of the same commit.
     fn get(&mut self, file: &str, part: Part) -> Result<Option<(Content, String)>, Error>;
@@ -26,7 +27,11 @@ pub(super) enum Part {
 }
 
 /// The tokenizer of the first vocabulary file that there is and that loads, with the files that go with it, if it fits.
-pub(super) fn read(search: &Search<'_>, repository: &Repository, shelf: &mut impl Shelf) -> Outcome {
+pub(super) fn read(
+    search: &Search<'_>,
+    repository: &Repository,
+    file_source: &mut impl FileSource,
+) -> Outcome {
     let id = &repository.id;
     let mut failed: Option<Failure> = None;
     for &(name, other_half) in VOCABULARY_FILES {
@@ -35,7 +40,7 @@ pub(super) fn read(search: &Search<'_>, repository: &Repository, shelf: &mut imp
         for (file, part) in
             std::iter::once((name, Part::Vocabulary)).chain(other_half.map(|half| (half, Part::OtherHalf)))
         {
-            found = match shelf.get(file, part) {
+            found = match file_source.get(file, part) {
                 Ok(found) => found,
                 // Neither will the repository's next file be there. What was found before has failed for a reason.
                 Err(error) if error.is_absent() => {
@@ -59,16 +64,16 @@ pub(super) fn read(search: &Search<'_>, repository: &Repository, shelf: &mut imp
         if is_complete(name) {
             own_side_files(search, &mut files);
         }
-        let mut notes = side_files(id, shelf, &mut files);
-        let place = format!("{id}/{name}");
+        let mut notes = side_files(id, file_source, &mut files);
+        let origin = format!("{id}/{name}");
         let tokenizer = match load_named(&files, name) {
             Ok(tokenizer) => tokenizer,
             Err(source) => {
-                failed.get_or_insert(Failure::Format { path: place, source });
+                failed.get_or_insert(Failure::Format { path: origin, source });
                 continue;
             }
         };
-        if let Err(failure) = search.fits(&tokenizer, &place) {
+        if let Err(failure) = search.fits(&tokenizer, &origin) {
             // Its other files hold the same vocabulary.
             return failure.into();
         }
@@ -101,13 +106,13 @@ fn own_side_files(search: &Search<'_>, files: &mut Files) {
 
 /// Adds the other files that go with a vocabulary, and says which of them could not be had: a failure here must not cost the
 /// tokenizer.
-fn side_files(id: &RepoId, shelf: &mut impl Shelf, files: &mut Files) -> Vec<String> {
+fn side_files(id: &RepoId, file_source: &mut impl FileSource, files: &mut Files) -> Vec<String> {
     let mut notes = Vec::new();
     for &name in SIDE_FILES {
         if files.contains(name) {
             continue;
         }
-        match shelf.get(name, Part::Side) {
+        match file_source.get(name, Part::Side) {
             Ok(Some((content, _))) => files.insert(name, content),
             Ok(None) => {}
             Err(error) => {

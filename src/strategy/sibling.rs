@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{LocalFiles, Search};
-use crate::resolution::Outcome;
+use super::local::LocalFiles;
+use super::search::Search;
+use crate::outcome::Outcome;
 
 pub(super) fn attempt(search: &Search<'_>) -> Outcome {
     let mut failed = None;
@@ -12,7 +13,7 @@ pub(super) fn attempt(search: &Search<'_>) -> Outcome {
         search.evidence.directories().iter().filter(|directory| *directory != search.evidence.path());
     let elsewhere = elsewhere.map(|directory| LocalFiles::in_directory(directory));
     let here = std::iter::once((search.local().incomplete().to_vec(), search.local_outcome().cloned()));
-    let there = elsewhere.map(|files| (files.incomplete().to_vec(), files.load(search)));
+    let there = elsewhere.map(|files| (files.incomplete().to_vec(), search.load(&files)));
     for (incomplete, outcome) in here.chain(there) {
         halves.extend(
             incomplete.iter().filter_map(|path| path.file_name()).map(|name| name.display().to_string()),
