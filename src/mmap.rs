@@ -1,49 +1,151 @@
-//! Files as bytes, mapped where that is possible: the only `unsafe` of the crate.
-#![allow(unsafe_code)]
+//! Files as bytes, in memory of this process alone.
+//!
+//! A file that is mapped belongs to everybody who may write to it: one that is cut short ends the process that maps it
+//! (`SIGBUS`), and one that is written to changes under a reader that has checked it. So files are read. What is large is
+//! read into whole pages of anonymous memory, which the system may serve with huge pages: a third of the cost of a `Vec`.
 
-use std::fs::File;
-use std::io;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
 use std::ops::{Bound, Deref, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A whole file, mapped read-only.
-pub(crate) struct Map(Option<memmap2::Mmap>);
+use memmap2::{Mmap, MmapMut, MmapOptions};
 
-impl Map {
-    /// Maps the file at `path`. An empty file gives no bytes.
+/// The start of a file, read as far as it is asked for.
+///
+/// Nothing that happens to the file afterwards changes what was read. A file that shrinks meanwhile ends where it ended then.
+pub(crate) struct Prefix {
+    file: File,
+    /// As the file was opened.
+    metadata: Metadata,
+    len: u64,
+    /// Address space for more than was read; what is not touched takes no memory.
+    buffer: MmapMut,
+    filled: usize,
+}
+
+impl Prefix {
+    /// Opens the file at `path` and reads nothing yet.
     ///
     /// # Errors
-    /// The file cannot be opened, measured or mapped, or is not a regular file: a directory, a pipe or a device is
-    /// refused before it is opened, since opening a pipe waits for a writer that may never come.
+    /// The file cannot be opened, or is not a regular file: a directory, a pipe or a device is refused before it is opened,
+    /// since opening a pipe waits for a writer that may never come.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         regular_file(&std::fs::metadata(path)?)?;
         let file = File::open(path)?;
         // Once more on what was really opened: the name may have changed its meaning in between.
         let metadata = file.metadata()?;
         regular_file(&metadata)?;
-        if metadata.len() == 0 {
-            return Ok(Self(None)); // an empty map is an error on some systems
+        let len = metadata.len();
+        let buffer = reserve(len.min(RESERVED as u64) as usize)?;
+        Ok(Self { file, metadata, len, buffer, filled: 0 })
+    }
+
+    /// The whole file.
+    ///
+    /// # Errors
+    /// As [`Prefix::open`] and [`Prefix::read`]; or the file has more than 2^30 bytes, as no file of a tokenizer has.
+    pub(crate) fn whole(path: &Path) -> io::Result<Self> {
+        let mut file = Self::open(path)?;
+        if file.len > MOST {
+            let found = format!("expected a file of at most {MOST} bytes, found {}", file.len);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, found));
         }
-        // SAFETY: the map is read-only and private to this value, and nothing in this crate writes to a file that it has
-        // mapped. What we rely on is the world outside: another process that changes the file while we read it changes
-        // these bytes under us, and one that truncates it can raise SIGBUS. Readers of a map therefore check every
-        // length at every use (a change gives an error or wrong bytes, never a read out of bounds), and `resolve`
-        // documents that the model must not be truncated meanwhile.
-        let map = unsafe { memmap2::Mmap::map(&file) }?;
-        Ok(Self(Some(map)))
+        file.read(MOST as usize)?;
+        Ok(file)
+    }
+
+    /// Bytes of the whole file.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// What the system said of the file when it was opened.
+    pub(crate) fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// What was read so far.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.filled]
+    }
+
+    /// At least the first `wanted` bytes, or as many as there are.
+    ///
+    /// # Errors
+    /// The system cannot read on, or has no memory.
+    pub(crate) fn read(&mut self, wanted: usize) -> io::Result<&[u8]> {
+        let wanted = self.len.min(wanted as u64) as usize; // at most `wanted`
+        if wanted > self.buffer.len() {
+            let mut larger = reserve(self.len.min(wanted.saturating_mul(4) as u64) as usize)?;
+            larger[..self.filled].copy_from_slice(&self.buffer[..self.filled]);
+            self.buffer = larger;
+        }
+        while self.filled < wanted {
+            match self.file.read(&mut self.buffer[self.filled..wanted]) {
+                Ok(0) => self.len = self.filled as u64,
+                Ok(read) => self.filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if self.len == self.filled as u64 {
+                break;
+            }
+        }
+        Ok(self.bytes())
+    }
+
+    /// Whether the file still is what it was when it was opened, as far as its length and modification time tell.
+    pub(crate) fn is_unchanged(&self) -> io::Result<bool> {
+        let now = self.file.metadata()?;
+        let same_time = match (self.metadata.modified(), now.modified()) {
+            (Ok(before), Ok(after)) => before == after,
+            _ => true, // there are no such times here
+        };
+        Ok(same_time && self.metadata.len() == now.len())
+    }
+
+    /// What was read.
+    ///
+    /// # Errors
+    /// The file was changed meanwhile: the bytes may be half of the one and half of the other content.
+    pub(crate) fn finish(self) -> io::Result<Bytes> {
+        if !self.is_unchanged()? {
+            return Err(io::Error::other(
+                "expected a file that stays as it is while it is read, found it changed",
+            ));
+        }
+        self.take()
+    }
+
+    /// What was read, whether or not the file was changed meanwhile.
+    pub(crate) fn take(self) -> io::Result<Bytes> {
+        let end = self.filled;
+        Ok(Bytes { source: Arc::new(Source::Pages(self.buffer.make_read_only()?)), start: 0, end })
     }
 }
 
-impl Deref for Map {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.0.as_deref().unwrap_or_default()
+/// Pages of memory, all zero; those that are never touched take none.
+fn reserve(len: usize) -> io::Result<MmapMut> {
+    // A huge page is used only where all of it may be.
+    let len = if len > HUGE_PAGE / 2 { len.next_multiple_of(HUGE_PAGE) } else { len.max(1) };
+    let pages = MmapOptions::new().len(len).no_reserve_swap().map_anon()?;
+    #[cfg(target_os = "linux")]
+    if len >= HUGE_PAGE {
+        // Advice: a system without huge pages goes on with small ones.
+        let _ = pages.advise(memmap2::Advice::HugePage);
     }
+    Ok(pages)
 }
 
-/// Immutable bytes, either a mapped file or owned memory, shared by all clones.
+/// The largest file that is read whole, in bytes.
+const MOST: u64 = 1 << 30;
+const HUGE_PAGE: usize = 2 << 20;
+/// Address space that is taken for the start of a file: more than the metadata of any model that is known.
+const RESERVED: usize = 64 << 20;
+
+/// Immutable bytes in memory of this process, shared by all clones: nothing outside can change them.
 ///
 /// Cloning and slicing copy a pointer and two offsets, never the bytes.
 #[derive(Clone)]
@@ -54,19 +156,17 @@ pub struct Bytes {
 }
 
 enum Source {
-    Mapped(Map),
+    Pages(Mmap),
     Owned(Vec<u8>),
 }
 
 impl Bytes {
-    /// The content of the file at `path`, mapped and not read: a page costs I/O when it is first touched.
+    /// The content of the file at `path`, read into memory whose address is a multiple of the size of a page.
     ///
     /// # Errors
-    /// The file cannot be opened or mapped, or is not a regular file.
+    /// The file cannot be read, is not a regular file, has more than 2^30 bytes, or was changed while it was read.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let map = Map::open(path)?;
-        let end = map.len();
-        Ok(Self { source: Arc::new(Source::Mapped(map)), start: 0, end })
+        Prefix::whole(path)?.finish()
     }
 
     /// The bytes at `range`, counted from the start of this value; `None` if the range does not lie within it.
@@ -92,7 +192,7 @@ impl Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         let all = match &*self.source {
-            Source::Mapped(map) => map,
+            Source::Pages(pages) => pages,
             Source::Owned(bytes) => bytes.as_slice(),
         };
         &all[self.start..self.end]
@@ -120,11 +220,7 @@ impl From<&[u8]> for Bytes {
 
 impl std::fmt::Debug for Bytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = match &*self.source {
-            Source::Mapped(_) => "mapped",
-            Source::Owned(_) => "owned",
-        };
-        write!(f, "Bytes({kind}, {} bytes)", self.end - self.start)
+        write!(f, "Bytes({} bytes)", self.end - self.start)
     }
 }
 
@@ -150,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_mapped_and_its_slices_share_it() {
+    fn a_file_is_read_and_its_slices_share_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         std::fs::write(&path, b"0123456789").unwrap();
@@ -180,6 +276,45 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(Bytes::open(directory.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
         assert_eq!(Bytes::open(&directory.path().join("x")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_was_read_stays_whatever_becomes_of_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let content: Vec<u8> = (0..5_000_000u32).map(|at| at.to_le_bytes()[1]).collect();
+        std::fs::write(&path, &content).unwrap();
+        let bytes = Bytes::open(&path).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        assert!(*bytes == *content);
+        std::fs::remove_file(&path).unwrap();
+        assert!(*bytes == *content);
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_an_error_and_never_a_fault() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, vec![1; 300_000]).unwrap();
+        let mut file = Prefix::open(&path).unwrap();
+        assert_eq!(file.read(100_000).unwrap().len(), 100_000);
+        File::options().write(true).open(&path).unwrap().set_len(150_000).unwrap();
+        assert_eq!(file.read(usize::MAX).unwrap().len(), 150_000);
+        assert_eq!(file.len(), 150_000);
+        assert!(file.finish().unwrap_err().to_string().contains("found it changed"));
+    }
+
+    #[test]
+    fn a_file_of_more_than_a_gibibyte_is_read_in_part_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        File::create(&path).unwrap().set_len(MOST + 1).unwrap(); // a hole: takes no space
+        assert_eq!(Bytes::open(&path).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        let mut file = Prefix::open(&path).unwrap();
+        assert_eq!(file.read(10).unwrap(), [0; 10]);
+        // More than was reserved at first.
+        assert_eq!(file.read(RESERVED + 1).unwrap().len(), RESERVED + 1);
+        assert_eq!(file.finish().unwrap().len(), RESERVED + 1);
     }
 
     #[cfg(unix)]

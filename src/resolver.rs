@@ -50,8 +50,8 @@ impl Resolver {
     /// The tokenizer of the model at `path`: a GGUF, safetensors, ONNX or PyTorch file, a model directory, a tokenizer file, a
     /// snapshot of the Hugging Face cache, a blob or manifest of ollama.
     ///
-    /// What is at the path is decided by content, never by extension. The file must not be changed while it is read: it is
-    /// mapped, and a process that cuts it short meanwhile makes the system end this one (`SIGBUS`).
+    /// What is at the path is decided by content, never by extension. Files are read and never mapped: nothing that another
+    /// process does to them afterwards changes the tokenizer, and a file that changes while it is read is an error.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::gguf::ParseError;
+use crate::gguf::{OpenError, ParseError};
 
 /// Why nothing could be learned about a path.
 ///
@@ -83,4 +83,13 @@ pub enum ModelError {
         /// The operating system's reason.
         source: io::Error,
     },
+}
+
+impl From<OpenError> for ModelError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Io { path, source } => Self::Io { path, source },
+            OpenError::Parse { path, source } => Self::Gguf { path, source },
+        }
+    }
 }

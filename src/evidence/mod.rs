@@ -19,12 +19,13 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::gguf::Gguf;
-use crate::mmap::Bytes;
+use crate::mmap::Prefix;
 
 pub(crate) use directory::{Listing, TokenizerFile};
 pub use error::{Error, ModelError};
 pub use repository::{NameSource, Repository, RepositoryKind};
 pub(crate) use sniff::sniff;
+use sniff::sniff_file;
 pub use sniff::{Format, TokenizerKind};
 
 /// What is at a path.
@@ -146,9 +147,10 @@ impl Evidence {
     }
 
     fn of_file(path: &Path) -> Result<Self, Error> {
-        let bytes = Bytes::open(path).map_err(|error| Error::new(path, error))?;
+        let unreadable = |error| Error::new(path, error);
+        let mut file = Prefix::open(path).map_err(unreadable)?;
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let format = sniff(&bytes, name);
+        let format = sniff_file(&mut file, name).map_err(unreadable)?;
         let mut evidence = Self::new(path, format);
         match format {
             Format::Gguf => {
@@ -158,22 +160,25 @@ impl Evidence {
                         .push(format!("the first shard, {}, stands for the model", first.display()));
                     evidence.open_model(&first);
                 } else {
-                    evidence.set_model(path, bytes);
+                    evidence.set_model(path, file);
                 }
             }
-            Format::OllamaManifest => match place::ollama_model(&absolute(path), &bytes) {
-                Some(blob) => evidence.open_model(&blob),
-                None => evidence.notes.push("the manifest names no model in its store".to_owned()),
-            },
+            Format::OllamaManifest => {
+                let manifest = file.read(MAX_MANIFEST).map_err(unreadable)?;
+                match place::ollama_model(&absolute(path), manifest) {
+                    Some(blob) => evidence.open_model(&blob),
+                    None => evidence.notes.push("the manifest names no model in its store".to_owned()),
+                }
+            }
             Format::Tokenizer(_) | Format::Directory => {}
             Format::GitLfsPointer => {
                 evidence.notes.push(
                     "a Git LFS pointer instead of the file: `git lfs pull` in its repository fetches the content"
                         .to_owned(),
                 );
-                evidence.expect_gguf(path, bytes);
+                evidence.expect_gguf(path, file);
             }
-            Format::Unknown => evidence.expect_gguf(path, bytes),
+            Format::Unknown => evidence.expect_gguf(path, file),
             Format::Safetensors | Format::SafetensorsIndex | Format::Onnx | Format::PyTorch => {
                 evidence.model = Some((path.to_owned(), format));
             }
@@ -192,7 +197,8 @@ impl Evidence {
             && let Some(model) = listing.other_model()
         {
             let name = model.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let format = Bytes::open(&model).map_or(Format::Unknown, |bytes| sniff(&bytes, name));
+            let format = Prefix::open(&model).and_then(|mut file| sniff_file(&mut file, name));
+            let format = format.unwrap_or(Format::Unknown);
             evidence.model = Some((model, format));
         }
         Ok(evidence)
@@ -224,8 +230,8 @@ impl Evidence {
     }
 
     fn open_model(&mut self, path: &Path) {
-        match Bytes::open(path) {
-            Ok(bytes) => self.set_model(path, bytes),
+        match Prefix::open(path) {
+            Ok(file) => self.set_model(path, file),
             Err(source) => {
                 self.model = Some((path.to_owned(), Format::Unknown));
                 self.model_error = Some(ModelError::Io { path: path.to_owned(), source });
@@ -234,15 +240,22 @@ impl Evidence {
     }
 
     /// Reads a file as the model, whatever it is.
-    fn set_model(&mut self, path: &Path, bytes: Bytes) {
+    fn set_model(&mut self, path: &Path, mut file: Prefix) {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let format = sniff(&bytes, name);
+        let format = match sniff_file(&mut file, name) {
+            Ok(format) => format,
+            Err(source) => {
+                self.model = Some((path.to_owned(), Format::Unknown));
+                self.model_error = Some(ModelError::Io { path: path.to_owned(), source });
+                return;
+            }
+        };
         self.model = Some((path.to_owned(), format));
         if format != Format::Gguf {
-            self.expect_gguf(path, bytes);
+            self.expect_gguf(path, file);
             return;
         }
-        match Gguf::parse(bytes) {
+        match Gguf::read(path, file) {
             Ok(gguf) => {
                 let number = gguf.u64("split.no").unwrap_or(0);
                 if number > 0 && gguf.entry(TOKENS).is_none() {
@@ -254,16 +267,16 @@ impl Evidence {
                 }
                 self.gguf = Some(gguf);
             }
-            Err(source) => self.model_error = Some(ModelError::Gguf { path: path.to_owned(), source }),
+            Err(error) => self.model_error = Some(error.into()),
         }
     }
 
     /// Records that a file which is named as a GGUF is none, unless its name promises nothing.
-    fn expect_gguf(&mut self, path: &Path, bytes: Bytes) {
+    fn expect_gguf(&mut self, path: &Path, file: Prefix) {
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) {
             self.model.get_or_insert_with(|| (path.to_owned(), self.format));
-            if let Err(source) = Gguf::parse(bytes) {
-                self.model_error = Some(ModelError::Gguf { path: path.to_owned(), source });
+            if let Err(error) = Gguf::read(path, file) {
+                self.model_error = Some(error.into());
             }
         }
     }
@@ -446,6 +459,8 @@ fn deduplicate(paths: &mut Vec<PathBuf>) {
 const TOKENS: &str = "tokenizer.ggml.tokens";
 /// How many GGUFs of one directory are opened in search of one with a tokenizer.
 const MAX_CANDIDATES: usize = 8;
+/// Bytes of a manifest that are read; they take a few hundred.
+const MAX_MANIFEST: usize = 16 << 20;
 /// Names in keys (`tokenizer.ggml.{}_token_id`, spelt as files have them), and roles.
 const GGUF_SPECIAL_IDS: [(&str, &str); 15] = [
     ("bos", "bos"),

@@ -4,20 +4,30 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io;
 use std::path::Path;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::mmap::Bytes;
+use crate::mmap::Prefix;
 
-/// The JSON header of a safetensors file: 8 bytes of length in front, then a JSON object.
-pub(super) fn header(bytes: &[u8]) -> Option<&[u8]> {
-    let (len, rest) = bytes.split_first_chunk::<8>()?;
-    let len = u64::from_le_bytes(*len);
-    if !(2..=MAX_HEADER).contains(&len) {
-        return None;
-    }
-    rest.get(..len as usize).filter(|header| header.starts_with(b"{")) // at most 10^8: fits on every target
+/// Whether a file of `len` bytes that begins with `head` is a safetensors file: 8 bytes of length in front, then a JSON object.
+pub(super) fn has_header(head: &[u8], len: u64) -> bool {
+    header_len(head).is_some_and(|header| header <= len.saturating_sub(8)) && head.get(8) == Some(&b'{')
+}
+
+fn header_len(head: &[u8]) -> Option<u64> {
+    let len = u64::from_le_bytes(*head.first_chunk()?);
+    (2..=MAX_HEADER).contains(&len).then_some(len)
+}
+
+/// The JSON header of the file, read; `None` if it has none.
+fn header(file: &mut Prefix) -> io::Result<Option<&[u8]>> {
+    let len = file.len();
+    let head = file.read(9)?;
+    let Some(header) = header_len(head).filter(|_| has_header(head, len)) else { return Ok(None) };
+    let end = 8 + header as usize; // at most 10^8: fits on every target
+    Ok(file.read(end)?.get(8..end))
 }
 
 /// The rows of the token embedding in the model whose file or index is at `path`, if one of its tensors is one.
@@ -27,21 +37,22 @@ pub(super) fn header(bytes: &[u8]) -> Option<&[u8]> {
 /// # Errors
 /// What is wrong with a file that had to be read, in words for a person.
 pub(super) fn rows(path: &Path) -> Result<Option<u64>, String> {
-    let bytes = map(path)?;
-    if let Some(header) = header(&bytes) {
+    let mut file = open(path)?;
+    if let Some(header) = header(&mut file).map_err(|error| unreadable(path, &error))? {
         if let Some(rows) = rows_in_header(header).map_err(|error| describe(path, &error))? {
             return Ok(Some(rows));
         }
         let Some(index) = index_of_shard(path).filter(|index| index.is_file()) else { return Ok(None) };
-        return rows_by_index(&map(&index)?, &index);
+        return rows_by_index(&mut open(&index)?, &index);
     }
-    rows_by_index(&bytes, path)
+    rows_by_index(&mut file, path)
 }
 
-fn rows_by_index(bytes: &[u8], path: &Path) -> Result<Option<u64>, String> {
-    if bytes.len() > MAX_INDEX {
+fn rows_by_index(file: &mut Prefix, path: &Path) -> Result<Option<u64>, String> {
+    if file.len() > MAX_INDEX as u64 {
         return Err(format!("{} is larger than {MAX_INDEX} bytes", path.display()));
     }
+    let bytes = file.read(MAX_INDEX).map_err(|error| unreadable(path, &error))?;
     let shard = parse(bytes, Field { key: "weight_map", seed: Embedding(ShardName) });
     let Some(Some((_, shard))) = shard.map_err(|error| describe(path, &error))? else { return Ok(None) };
     // The index may name a file beside it, and nothing else.
@@ -49,8 +60,8 @@ fn rows_by_index(bytes: &[u8], path: &Path) -> Result<Option<u64>, String> {
         return Err(format!("{} names a shard outside its directory: {shard:?}", path.display()));
     }
     let shard = path.with_file_name(shard);
-    let bytes = map(&shard)?;
-    let Some(header) = header(&bytes) else {
+    let mut file = open(&shard)?;
+    let Some(header) = header(&mut file).map_err(|error| unreadable(&shard, &error))? else {
         return Err(format!("{} is not a safetensors file", shard.display()));
     };
     rows_in_header(header).map_err(|error| describe(&shard, &error))
@@ -189,8 +200,12 @@ impl<'de> OfTensor<'de> for ShardName {
     }
 }
 
-fn map(path: &Path) -> Result<Bytes, String> {
-    Bytes::open(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+fn open(path: &Path) -> Result<Prefix, String> {
+    Prefix::open(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!("cannot read {}: {error}", path.display())
 }
 
 fn describe(path: &Path, error: &serde_json::Error) -> String {

@@ -1,8 +1,11 @@
 //! What a file is, by its content; by its name only where the content cannot tell.
 
+use std::io;
+
 use memchr::{memchr2, memmem};
 
 use crate::gguf::Gguf;
+use crate::mmap::Prefix;
 
 /// What lies at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,31 +93,55 @@ impl std::fmt::Display for TokenizerKind {
 pub(crate) fn sniff(bytes: &[u8], name: &str) -> Format {
     let head = &bytes[..bytes.len().min(HEAD)];
     let name = name.to_ascii_lowercase();
+    sniff_head(head, bytes.len() as u64, &name).unwrap_or_else(|| sniff_json(bytes, &name))
+}
+
+/// As [`sniff`], reading no more of the file than that takes.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn sniff_file(file: &mut Prefix, name: &str) -> io::Result<Format> {
+    let name = name.to_ascii_lowercase();
+    let len = file.len();
+    let head = file.read(HEAD)?;
+    match sniff_head(&head[..head.len().min(HEAD)], len, &name) {
+        Some(format) => Ok(format),
+        None => Ok(sniff_json(file.read(MAX_JSON)?, &name)),
+    }
+}
+
+/// The format of a file of `len` bytes that begins with `head`; `None` for a JSON object that does not show it there.
+fn sniff_head(head: &[u8], len: u64, name: &str) -> Option<Format> {
     if Gguf::has_magic(head) {
-        return Format::Gguf;
+        return Some(Format::Gguf);
     }
     if head.starts_with(b"version https://git-lfs.github.com/spec/") {
-        return Format::GitLfsPointer;
+        return Some(Format::GitLfsPointer);
     }
-    if super::safetensors::header(bytes).is_some() {
-        return Format::Safetensors;
+    if super::safetensors::has_header(head, len) {
+        return Some(Format::Safetensors);
     }
-    if is_pytorch(head, &name) {
-        return Format::PyTorch;
+    if is_pytorch(head, name) {
+        return Some(Format::PyTorch);
     }
     if is_sentencepiece(head) {
-        return Format::Tokenizer(TokenizerKind::SentencePiece);
+        return Some(Format::Tokenizer(TokenizerKind::SentencePiece));
     }
     if is_onnx(head) {
-        return Format::Onnx;
+        return Some(Format::Onnx);
     }
     if let Some(keys) = top_level_keys(head) {
-        return json(&keys, bytes, &name)
-            .or_else(|| json(&top_level_keys(bytes)?, bytes, &name))
-            .or_else(|| by_name(&name, head))
-            .unwrap_or(Format::Unknown);
+        // Which kind of index it is shows further on.
+        let is_index = keys.contains(&(b"weight_map", b'{'));
+        return if is_index { None } else { json(&keys, head, name) };
     }
-    text(head, &name).or_else(|| by_name(&name, head)).unwrap_or(Format::Unknown)
+    Some(text(head, name).or_else(|| by_name(name, head)).unwrap_or(Format::Unknown))
+}
+
+fn sniff_json(bytes: &[u8], name: &str) -> Format {
+    let head = &bytes[..bytes.len().min(HEAD)];
+    let of = |part| json(&top_level_keys(part)?, bytes, name);
+    of(head).or_else(|| of(bytes)).or_else(|| by_name(name, head)).unwrap_or(Format::Unknown)
 }
 
 /// Decides by the keys of a JSON object and the first byte of each value.
@@ -324,6 +351,8 @@ fn skip_value(value: &[u8]) -> Option<&[u8]> {
 }
 
 const HEAD: usize = 64 << 10;
+/// As much of a JSON file as is looked through, in bytes: several times the largest index or tokenizer known.
+const MAX_JSON: usize = 256 << 20;
 const MAX_KEYS: usize = 64;
 
 #[cfg(test)]

@@ -70,19 +70,26 @@ pub(super) struct Cursor<'a> {
     data: &'a [u8],
     offset: usize,
     pub(super) layout: Layout,
+    /// Bytes of the file that `data` is the start of, or all of.
+    len: u64,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(data: &'a [u8], offset: usize, layout: Layout) -> Self {
-        Self { data, offset, layout }
+        Self { data, offset, layout, len: data.len() as u64 }
+    }
+
+    /// A cursor in the start of a file of `len` bytes: counts are checked against the whole.
+    pub(super) fn of_file(data: &'a [u8], len: u64, offset: usize, layout: Layout) -> Self {
+        Self { data, offset, layout, len }
     }
 
     pub(super) fn offset(&self) -> usize {
         self.offset
     }
 
-    pub(super) fn remaining(&self) -> usize {
-        self.data.len().saturating_sub(self.offset)
+    pub(super) fn remaining(&self) -> u64 {
+        self.len.saturating_sub(self.offset as u64)
     }
 
     /// An error about what lies at `offset`.
@@ -132,7 +139,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn count(&mut self, size: usize, expected: &'static str) -> Result<usize, ParseError> {
         let offset = self.offset;
         let count = self.length(expected)?;
-        if count > MAX_LENGTH || count.saturating_mul(size as u64) > self.remaining() as u64 {
+        if count > MAX_LENGTH || count.saturating_mul(size as u64) > self.remaining() {
             return Err(Self::error(offset, expected, Found::Number(count)));
         }
         Ok(count as usize) // at most 2^30

@@ -24,6 +24,8 @@ pub struct ParseError {
 pub(super) enum Found {
     /// The end of the file, at this byte.
     End(u64),
+    /// No end of the thing this far into the file.
+    More,
     Magic([u8; 4]),
     /// A number that cannot be, or whose content cannot fit into the rest of the file.
     Number(u64),
@@ -37,6 +39,11 @@ impl ParseError {
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Whether the bytes ended too early.
+    pub(super) fn is_end(&self) -> bool {
+        matches!(self.found, Found::End(_))
     }
 
     /// What should have been there.
@@ -55,6 +62,7 @@ impl fmt::Display for ParseError {
         write!(f, " at byte {}, found ", self.offset)?;
         match &self.found {
             Found::End(end) => write!(f, "the end of the file at byte {end}"),
+            Found::More => f.write_str("more of it"),
             Found::Magic(bytes) => write!(f, "`{}`", bytes.escape_ascii()),
             Found::Number(number) => write!(f, "{number}"),
             Found::EmptyKey => f.write_str("an empty key"),

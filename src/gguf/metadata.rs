@@ -7,13 +7,13 @@ use std::path::Path;
 use super::cursor::{ByteOrder, Cursor, Layout};
 use super::error::{Found, OpenError, ParseError};
 use super::value::{Array, Strings, Type, Value, scalar};
-use crate::mmap::Bytes;
+use crate::mmap::{Bytes, Prefix};
 
 /// The metadata of a GGUF file.
 ///
-/// Opening maps the file and makes one pass over its metadata, which records where each value lies; values are decoded
-/// when they are asked for and borrow from the map. The pass is `O(bytes of metadata)` and reads no tensor data; it
-/// allocates 48 bytes a key and nothing for the values.
+/// Opening reads the file up to the end of its metadata and makes one pass over it, which records where each value lies;
+/// values are decoded when they are asked for and borrow from what was read. That is `O(bytes of metadata)`, tensor data
+/// is left aside, and whatever becomes of the file afterwards changes nothing.
 ///
 /// ```
 /// use anytok::gguf::{Gguf, GgufBuilder};
@@ -64,14 +64,46 @@ impl Gguf {
         bytes.starts_with(MAGIC)
     }
 
-    /// Maps the file at `path` and reads its metadata. The name does not matter, only the content does.
+    /// Reads the metadata of the file at `path`. The name does not matter, only the content does.
     ///
     /// # Errors
-    /// The file cannot be opened, is not a regular file, or its content is not what [`Gguf::parse`] accepts.
+    /// The file cannot be opened, is not a regular file, is changed while it is read, or its content is not what
+    /// [`Gguf::parse`] accepts; or keys and values take more than 2^30 bytes.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        let bytes = Bytes::open(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-        Self::parse(bytes).map_err(|source| OpenError::Parse { path: path.to_owned(), source })
+        let file = Prefix::open(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+        Self::read(path, file)
+    }
+
+    pub(crate) fn read(path: &Path, mut file: Prefix) -> Result<Self, OpenError> {
+        let unreadable = |source| OpenError::Io { path: path.to_owned(), source };
+        let malformed = |source| OpenError::Parse { path: path.to_owned(), source };
+        let mut wanted = FIRST_READ;
+        let mut pass = Pass::default();
+        loop {
+            // The rest is read along where little would be left of it.
+            let rest = file.len().saturating_sub(wanted as u64).min(wanted as u64 / 4);
+            let read = file.read(wanted + rest as usize).map_err(unreadable)?.len();
+            match pass.run(file.bytes(), file.len()) {
+                Ok(()) => break,
+                Err(error) if !error.is_end() || read as u64 == file.len() => return Err(malformed(error)),
+                Err(_) if read >= MOST_METADATA => {
+                    let expected = "the end of the metadata within 2^30 bytes";
+                    return Err(malformed(Cursor::error(read, expected, Found::More)));
+                }
+                Err(_) => wanted = read.saturating_mul(2).min(MOST_METADATA),
+            }
+        }
+        // Shapes of tensors are asked for one by one; what is wrong among them is for those who ask.
+        while pass.tensors_missing(file.bytes()) && (file.bytes().len() as u64) < file.len() {
+            let read = file.bytes().len();
+            if read > pass.offset + MOST_TENSOR_INFOS {
+                break;
+            }
+            file.read(read.saturating_mul(2)).map_err(unreadable)?;
+        }
+        let bytes = file.finish().map_err(unreadable)?;
+        pass.finish(bytes).map_err(malformed)
     }
 
     /// Reads the metadata of a file in memory.
@@ -84,30 +116,9 @@ impl Gguf {
     /// - A value's type is unknown, or an array's elements are arrays.
     pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, ParseError> {
         let bytes = bytes.into();
-        let data: &[u8] = &bytes;
-        let (version, layout) = header(data)?;
-        let mut cursor = Cursor::new(data, 8, layout);
-        let tensor_count = unsigned(&mut cursor, "tensor count")?;
-        let count = {
-            // A key of one byte with a value of one byte is the least an entry can be.
-            let least = layout.length_size() + 1 + 4 + 1;
-            cursor.count(least, "metadata count that fits the file")?
-        };
-        // Grown as entries are read, so that memory follows bytes which were really there.
-        let mut records = Vec::with_capacity(count.min(256));
-        for _ in 0..count {
-            records.push(record(&mut cursor)?);
-        }
-        let tensors = cursor.offset();
-        let key = |&index: &u32| records[index as usize].key(data, layout);
-        let mut by_key: Vec<u32> = (0..count as u32).collect(); // at most 2^30
-        by_key.sort_by(|a, b| key(a).cmp(key(b))); // stable: of equals the first in the file comes first
-        if let Some([first, again]) = by_key.windows(2).find(|pair| key(&pair[0]) == key(&pair[1])) {
-            let name = key(again).escape_ascii().to_string();
-            let found = Found::DuplicateKey(name.into(), records[*first as usize].start as u64);
-            return Err(Cursor::error(records[*again as usize].start, "a new key", found));
-        }
-        Ok(Self { bytes, version, layout, records, by_key, tensor_count, tensors })
+        let mut pass = Pass::default();
+        pass.run(&bytes, bytes.len() as u64)?;
+        pass.finish(bytes)
     }
 
     /// The version of the format: 1, 2 or 3.
@@ -235,7 +246,8 @@ impl Gguf {
         8 + 2 * self.layout.length_size()..self.tensors
     }
 
-    /// The whole file.
+    /// The file as far as it was read: up to the end of the metadata and of the tensor infos at least, or all that was
+    /// given to [`Gguf::parse`].
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
@@ -382,8 +394,77 @@ impl Record {
     }
 }
 
+/// A pass over the metadata, which goes on where it stopped when more of the file has been read.
+#[derive(Default)]
+struct Pass {
+    header: Option<Header>,
+    records: Vec<Record>,
+    /// Behind the last whole record.
+    offset: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Header {
+    version: u32,
+    layout: Layout,
+    tensor_count: u64,
+    /// Of keys.
+    count: usize,
+}
+
+impl Pass {
+    /// Goes on in `data`, the start of a file of `len` bytes.
+    fn run(&mut self, data: &[u8], len: u64) -> Result<(), ParseError> {
+        let header = match self.header {
+            Some(header) => header,
+            None => {
+                let (version, layout) = version(data)?;
+                let mut cursor = Cursor::of_file(data, len, 8, layout);
+                let tensor_count = unsigned(&mut cursor, "tensor count")?;
+                // A key of one byte with a value of one byte is the least an entry can be.
+                let least = layout.length_size() + 1 + 4 + 1;
+                let count = cursor.count(least, "metadata count that fits the file")?;
+                self.offset = cursor.offset();
+                // Grown as entries are read, so that memory follows bytes which were really there.
+                self.records.reserve(count.min(256));
+                *self.header.insert(Header { version, layout, tensor_count, count })
+            }
+        };
+        let mut cursor = Cursor::of_file(data, len, self.offset, header.layout);
+        while self.records.len() < header.count {
+            self.records.push(record(&mut cursor)?);
+            self.offset = cursor.offset();
+        }
+        Ok(())
+    }
+
+    /// Whether the tensor infos go on behind `data`.
+    fn tensors_missing(&self, data: &[u8]) -> bool {
+        let Some(Header { layout, tensor_count, .. }) = self.header else { return false };
+        let mut cursor = Cursor::new(data, self.offset, layout);
+        let mut tensors = (0..tensor_count).map(|_| tensor(&mut cursor));
+        tensors.find_map(Result::err).is_some_and(|error| error.is_end())
+    }
+
+    fn finish(self, bytes: Bytes) -> Result<Gguf, ParseError> {
+        let Self { header, records, offset } = self;
+        let Header { version, layout, tensor_count, count } =
+            header.ok_or_else(|| Cursor::error(0, "a header", Found::End(bytes.len() as u64)))?;
+        let data: &[u8] = &bytes;
+        let key = |&index: &u32| records[index as usize].key(data, layout);
+        let mut by_key: Vec<u32> = (0..count as u32).collect(); // at most 2^30
+        by_key.sort_by(|a, b| key(a).cmp(key(b))); // stable: of equals the first in the file comes first
+        if let Some([first, again]) = by_key.windows(2).find(|pair| key(&pair[0]) == key(&pair[1])) {
+            let name = key(again).escape_ascii().to_string();
+            let found = Found::DuplicateKey(name.into(), records[*first as usize].start as u64);
+            return Err(Cursor::error(records[*again as usize].start, "a new key", found));
+        }
+        Ok(Gguf { bytes, version, layout, records, by_key, tensor_count, tensors: offset })
+    }
+}
+
 /// Magic and version, and with them the byte order.
-fn header(data: &[u8]) -> Result<(u32, Layout), ParseError> {
+fn version(data: &[u8]) -> Result<(u32, Layout), ParseError> {
     let little = Layout { order: ByteOrder::Little, narrow: false };
     let mut cursor = Cursor::new(data, 0, little);
     let magic = cursor.bytes(4, "the magic `GGUF`")?;
@@ -482,4 +563,10 @@ fn tensor<'a>(cursor: &mut Cursor<'a>) -> Result<Tensor<'a>, ParseError> {
 }
 
 const MAGIC: &[u8] = b"GGUF";
+/// Bytes that are read of a file at first, then twice as many each time: a vocabulary takes 1 to 16 MB of metadata.
+const FIRST_READ: usize = 1 << 20;
+/// Keys and values of more bytes are refused.
+const MOST_METADATA: usize = 1 << 30;
+/// Bytes of tensor infos that are read; a model of a thousand tensors has 60 kB of them.
+const MOST_TENSOR_INFOS: usize = 64 << 20;
 const MAX_DIMS: u32 = 4;

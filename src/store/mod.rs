@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::gguf::Gguf;
-use crate::mmap::Bytes;
+use crate::mmap::{Bytes, Prefix};
 use crate::tokenizer::Tokenizer;
 pub(crate) use ground::Ground;
 use ground::{Identity, Standing};
@@ -322,9 +322,11 @@ impl Store {
     fn open_image(&self, noted: &mut Image) -> Option<Tokenizer> {
         let path = self.root.as_ref()?.join(IMAGES).join(&noted.checksum);
         let read = || {
-            let identity = Identity::of(&path)?;
-            let bytes = Bytes::open(&path)?;
-            let proven = identity.proves() && noted.identity == Some(identity);
+            // Read and not mapped: whatever becomes of the file, a tokenizer in use stays what it is.
+            let file = Prefix::whole(&path)?;
+            let identity = Identity::new(file.metadata());
+            let proven = identity.proves() && noted.identity == Some(identity) && file.is_unchanged()?;
+            let bytes = file.take()?;
             let trust = if proven { image::Trust::Content } else { image::Trust::Nothing };
             let checksum = image::noted_checksum(&bytes).map_err(io::Error::other)?;
             if blake3::Hash::from(checksum).to_hex().as_str() != noted.checksum {
