@@ -75,8 +75,8 @@
 //! # Files that are not trusted
 //!
 //! Models, caches and servers are read as if an enemy had written them: no input panics, allocates out of proportion to its
-//! size, or silently changes ids. One thing is out of reach: a model file is mapped, so a process that truncates it while
-//! it is read makes the operating system end this one.
+//! size, or silently changes ids. Files are read and never mapped, so no other process can end this one or change a
+//! tokenizer in use by cutting a file short.
 //!
 //! # Features
 //!

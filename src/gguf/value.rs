@@ -295,8 +295,8 @@ impl<'a> Iterator for Strings<'a> {
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         self.len = self.len.checked_sub(1)?;
-        // The reader has walked these lengths before, but a mapped file can change afterwards: a string that no longer
-        // fits is empty, so that the count stays what `len` promised.
+        // The reader has walked these lengths before, and nothing here relies on it: a string that does not
+        // fit is empty, so that the count stays what `len` promised.
         let Some((string, rest)) = self.layout.split_string(self.bytes) else { return Some(&[]) };
         self.bytes = rest;
         Some(string)

@@ -1,4 +1,4 @@
-//! A tokenizer as one flat file that is used where it is mapped.
+//! A tokenizer as one flat file that is used as it is once it has been read.
 //!
 //! A header, a list of sections, the sections: the vocabulary's tables as they lie in memory, and one in JSON that holds what is
 //! no table. All offsets are multiples of [`ALIGNMENT`], so that a table can be viewed in place; numbers are in the order of the
@@ -183,7 +183,7 @@ pub(crate) fn write(tokenizer: &Tokenizer, out: &mut impl Write) -> io::Result<C
     Ok(header.checksum)
 }
 
-/// The tokenizer in `bytes`, which must be aligned as a mapped file is; its tables stay where they are.
+/// The tokenizer in `bytes`, which must be aligned as a page is; its tables stay where they are.
 ///
 /// # Errors
 ///

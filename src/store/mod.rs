@@ -1,5 +1,5 @@
 //! Answers found once, kept for the next process: a record of what was found and what it rests on, and an image of the
-//! tokenizer that is mapped and used where it lies.
+//! tokenizer that is read in one piece and used as it is.
 //!
 //! ```text
 //! <directory>/1/paths/<hash of path, options, version>     record: the answer for a path
@@ -156,7 +156,7 @@ impl Store {
     }
 
     /// The answer for a path, if the model is what it was. The cost is a `stat` for each file the answer rests on, one small
-    /// file, and one mapping.
+    /// file, and the reading of the image.
     pub(crate) fn lookup(&self, key: &Key) -> Option<Stored> {
         let place = self.place(PATHS, key.name)?;
         pending::wait(self.root.as_ref()?, Some(key.name));
