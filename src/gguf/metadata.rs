@@ -415,20 +415,19 @@ struct Header {
 impl Pass {
     /// Goes on in `data`, the start of a file of `len` bytes.
     fn run(&mut self, data: &[u8], len: u64) -> Result<(), ParseError> {
-        let header = match self.header {
-            Some(header) => header,
-            None => {
-                let (version, layout) = version(data)?;
-                let mut cursor = Cursor::of_file(data, len, 8, layout);
-                let tensor_count = unsigned(&mut cursor, "tensor count")?;
-                // A key of one byte with a value of one byte is the least an entry can be.
-                let least = layout.length_size() + 1 + 4 + 1;
-                let count = cursor.count(least, "metadata count that fits the file")?;
-                self.offset = cursor.offset();
-                // Grown as entries are read, so that memory follows bytes which were really there.
-                self.records.reserve(count.min(256));
-                *self.header.insert(Header { version, layout, tensor_count, count })
-            }
+        let header = if let Some(header) = self.header {
+            header
+        } else {
+            let (version, layout) = version(data)?;
+            let mut cursor = Cursor::of_file(data, len, 8, layout);
+            let tensor_count = unsigned(&mut cursor, "tensor count")?;
+            // A key of one byte with a value of one byte is the least an entry can be.
+            let least = layout.length_size() + 1 + 4 + 1;
+            let count = cursor.count(least, "metadata count that fits the file")?;
+            self.offset = cursor.offset();
+            // Grown as entries are read, so that memory follows bytes which were really there.
+            self.records.reserve(count.min(256));
+            *self.header.insert(Header { version, layout, tensor_count, count })
         };
         let mut cursor = Cursor::of_file(data, len, self.offset, header.layout);
         while self.records.len() < header.count {

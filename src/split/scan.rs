@@ -118,25 +118,25 @@ pub(super) fn scan(
 ) {
     let Some(text) = text.get(..range.end) else { return };
     let mut pos = range.start;
-    let mut wide = Wide { block: [0; 68], len: 0, continued: 0, trusted: 0 };
+    let mut wide = Wide { block: [0; 64], len: 0, continued: 0, trusted: 0 };
+    let mut padded = [0; 68];
     while pos < text.len() {
         let rest = &text[pos..];
-        let mut padded = [0; 64];
-        let (block, mut len) = match rest.first_chunk::<64>() {
-            Some(block) => (block, 64),
-            None => {
-                padded[..rest.len()].copy_from_slice(rest);
-                (&padded, rest.len())
-            }
+        // The block, and the bytes of a character that begins within it.
+        let window = if let Some(window) = rest.first_chunk::<68>() {
+            window
+        } else {
+            padded[..rest.len()].copy_from_slice(rest);
+            padded[rest.len()..].fill(0);
+            &padded
         };
-        let mut masks = classify(block);
+        let mut len = rest.len().min(64);
+        let mut masks = classify(first_64(window));
         let (mut continued, mut trusted) = (0, 64);
         if masks.high != 0 {
-            substitute(text, pos, block, len, &masks, grammar, &mut wide);
+            substitute(window, len, &masks, grammar, &mut wide);
             (len, continued, trusted) = (wide.len, wide.continued, wide.trusted);
-            if let Some(block) = wide.block.first_chunk() {
-                masks = classify(block);
-            }
+            masks = classify(&wide.block);
         }
         // Only a block that is not full is known to be the last.
         let last = len < 64 && len == rest.len();
@@ -193,9 +193,13 @@ fn flood(from: u64, through: u64) -> u64 {
     (through & !through.wrapping_add(from)) | from
 }
 
+fn first_64(window: &[u8; 68]) -> &[u8; 64] {
+    let Some(block) = window.first_chunk() else { unreachable!("64 is less than 68") };
+    block
+}
+
 struct Wide {
-    /// With room behind for a store of four bytes at the last.
-    block: [u8; 68],
+    block: [u8; 64],
     /// How many bytes of the block are whole characters.
     len: usize,
     /// All bytes but the first of a character.
@@ -204,42 +208,31 @@ struct Wide {
     trusted: usize,
 }
 
-/// The block at `pos` with a byte of the same class in place of each byte of a character above ASCII.
+/// The first `len` bytes of `window` with a byte of the same class in place of each byte of a character above ASCII.
 #[inline(never)]
-fn substitute(
-    text: &[u8],
-    pos: usize,
-    block: &[u8; 64],
-    len: usize,
-    masks: &Masks,
-    grammar: &Grammar,
-    wide: &mut Wide,
-) {
-    wide.block[..64].copy_from_slice(block);
+fn substitute(window: &[u8; 68], len: usize, masks: &Masks, grammar: &Grammar, wide: &mut Wide) {
     (wide.len, wide.continued, wide.trusted) = (len, 0, 64);
     let valid = below(len);
+    let mut substitutes = [0; 68];
     let mut firsts = masks.high & !masks.tail & valid;
     let mut well_formed = true;
     // A character's length is not waited for to find the next.
     while firsts != 0 {
-        let at = firsts.trailing_zeros() as usize;
+        let at = firsts.trailing_zeros() as usize & 63;
         firsts &= firsts - 1;
-        let mut bytes = [0; 4];
-        match text.get(pos + at..).and_then(|rest| rest.first_chunk::<4>()) {
-            Some(four) => bytes = *four,
-            None => bytes[..text.len() - pos - at].copy_from_slice(&text[pos + at..]),
-        }
-        let [first, second, third, fourth] = bytes.map(u32::from);
+        let first = u32::from(window[at]);
+        let second = u32::from(window[at + 1] & 0x3F);
+        let third = u32::from(window[at + 2] & 0x3F);
         let (cp, width) = if first < 0xE0 {
-            let cp = (first & 0x1F) << 6 | (second & 0x3F);
+            let cp = (first & 0x1F) << 6 | second;
             well_formed &= cp >= 0x80;
             (cp, 2)
         } else if first < 0xF0 {
-            let cp = (first & 0x0F) << 12 | (second & 0x3F) << 6 | (third & 0x3F);
+            let cp = (first & 0x0F) << 12 | second << 6 | third;
             well_formed &= cp >= 0x800;
             (cp, 3)
         } else {
-            let cp = (first & 0x0F) << 18 | (second & 0x3F) << 12 | (third & 0x3F) << 6 | (fourth & 0x3F);
+            let cp = (first & 0x0F) << 18 | second << 12 | third << 6 | u32::from(window[at + 3] & 0x3F);
             well_formed &= (0x1_0000..0x11_0000).contains(&cp);
             (cp, 4)
         };
@@ -247,37 +240,48 @@ fn substitute(
             wide.len = at;
             break;
         }
-        wide.put(at, cp, width, bytes, grammar);
+        wide.put(window, &mut substitutes, at, cp, width, grammar);
     }
     // The bytes that must go on a character are those that do.
-    if well_formed && wide.continued == masks.tail & below(wide.len) {
-        return;
-    }
-    wide.block[..64].copy_from_slice(block);
-    (wide.len, wide.continued, wide.trusted) = (len, 0, 64);
-    let mut left = masks.high & valid;
-    while left != 0 {
-        let at = left.trailing_zeros() as usize;
-        let (cp, width) = decode(text, pos + at);
-        if at + width > len {
-            wide.len = at;
-            break;
+    if !well_formed || wide.continued != masks.tail & below(wide.len) {
+        (wide.len, wide.continued, wide.trusted) = (len, 0, 64);
+        let mut left = masks.high & valid;
+        while left != 0 {
+            let at = left.trailing_zeros() as usize & 63;
+            let (cp, width) = decode(window, at);
+            if at + width > len {
+                wide.len = at;
+                break;
+            }
+            wide.put(window, &mut substitutes, at, cp, width, grammar);
+            left &= !(below(width) << at);
         }
-        let mut bytes = [0; 4];
-        bytes.copy_from_slice(&wide.block[at..at + 4]);
-        wide.put(at, cp, width, bytes, grammar);
-        left &= !(below(width) << at);
+    }
+    for ((byte, &substitute), &own) in wide.block.iter_mut().zip(&substitutes).zip(window) {
+        *byte = if own < 0x80 { own } else { substitute };
     }
 }
 
 impl Wide {
-    /// Replaces the first `width` of the four `bytes` at `at`.
+    /// Puts a byte that stands for `cp` at `at` and behind, where `width` are to stay.
     #[inline(always)]
-    fn put(&mut self, at: usize, cp: u32, width: usize, bytes: [u8; 4], grammar: &Grammar) {
+    fn put(
+        &mut self,
+        window: &[u8; 68],
+        substitutes: &mut [u8; 68],
+        at: usize,
+        cp: u32,
+        width: usize,
+        grammar: &Grammar,
+    ) {
         let flags = if grammar.regex { regex_flags(cp) } else { cpp_flags(cp) };
         let substitute = grammar.substitutes[flags as usize];
         if substitute == MARK_LETTER {
-            let before = if at == 0 { b'!' } else { self.block[at - 1] };
+            let before = match at.checked_sub(1) {
+                None => b'!',
+                Some(before) if window[before] < 0x80 => window[before],
+                Some(before) => substitutes[before],
+            };
             // Behind anything else, what a mark is depends on what that is.
             let plain = before.is_ascii_alphabetic() || before >= 0x80 || matches!(before, b' ' | b'\t');
             if !plain {
@@ -287,9 +291,7 @@ impl Wide {
             // Groups of digits are counted in bytes.
             self.trusted = self.trusted.min(at + 1);
         }
-        let kept = u32::MAX.checked_shl(8 * width as u32).unwrap_or(0);
-        let four = u32::from_le_bytes(bytes) & kept | (u32::from(substitute) * 0x0101_0101) & !kept;
-        self.block[at..at + 4].copy_from_slice(&four.to_le_bytes());
+        substitutes[at..at + 4].fill(substitute);
         self.continued |= (below(width) & !1) << at;
     }
 }
