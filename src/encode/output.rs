@@ -15,6 +15,12 @@ pub(crate) trait Sink {
     /// Takes ids without places; only called where [`Sink::SPANS`] is false.
     fn push_all(&mut self, ids: &[u32]);
 
+    /// Whether nothing more is wanted: what still comes may be left out.
+    #[inline]
+    fn is_full(&self) -> bool {
+        false
+    }
+
     /// Hears that so many words follow.
     #[inline]
     fn reserve(&mut self, _words: usize) {}
@@ -69,6 +75,29 @@ impl Sink for Count {
     }
 }
 
+/// Counts ids until there are more than `limit`.
+#[derive(Debug)]
+pub(crate) struct CountUpTo {
+    pub(crate) count: usize,
+    pub(crate) limit: usize,
+}
+
+impl Sink for CountUpTo {
+    const SPANS: bool = false;
+
+    fn push(&mut self, _: u32, _: Range<usize>) {
+        self.count += 1;
+    }
+
+    fn push_all(&mut self, ids: &[u32]) {
+        self.count += ids.len();
+    }
+
+    fn is_full(&self) -> bool {
+        self.count > self.limit
+    }
+}
+
 /// Keeps each id with its place.
 #[derive(Debug, Default)]
 pub(crate) struct WithOffsets {
@@ -113,6 +142,11 @@ impl<'s, S: Sink> FuseUnknown<'s, S> {
 
 impl<S: Sink> Sink for FuseUnknown<'_, S> {
     const SPANS: bool = S::SPANS;
+
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.sink.is_full()
+    }
 
     #[inline]
     fn push(&mut self, id: u32, span: Range<usize>) {

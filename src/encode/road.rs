@@ -183,7 +183,7 @@ impl Encoder<'_> {
         state: &mut ThreadState,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
-        if text.is_empty() {
+        if text.is_empty() || sink.is_full() {
             return Ok(());
         }
         match self.road.fuse {

@@ -26,15 +26,16 @@ impl<S: Sink> Words<'_, S> {
         let mut result = Ok(());
         if S::SPANS || self.unit_limit > 0 {
             split.split(text, &mut |word| {
-                if result.is_ok() {
+                if result.is_ok() && !self.sink.is_full() {
                     result = self.one(text, word, at);
                 }
             })?;
         } else {
             split.pieces(text, &mut |words| {
-                if result.is_ok() {
+                if result.is_ok() && !self.sink.is_full() {
                     result = self.block(text, words, at);
                 }
+                result.is_ok() && !self.sink.is_full()
             })?;
         }
         result
@@ -76,7 +77,7 @@ impl<S: Sink> Words<'_, S> {
         }
         let mut result = Ok(());
         self.vocabulary.words(text, |unit| {
-            if result.is_ok() {
+            if result.is_ok() && !self.sink.is_full() {
                 result = self.word(text, unit, Is::Unit, at);
             }
         });
@@ -137,7 +138,7 @@ impl<S: Sink> Words<'_, S> {
         }
         let mut result = Ok(());
         Split::Gguf(GgufSplit::Gemma4).split(text, &mut |line| {
-            if result.is_err() {
+            if result.is_err() || self.sink.is_full() {
                 return;
             }
             let line = &text[line];
@@ -162,9 +163,10 @@ impl<S: Sink> Words<'_, S> {
                 result = self.escaped_unit(&word, 0..word.len());
                 word.shrink_to(MOST_KEPT);
                 self.state.word = word;
-            } else if result.is_ok() {
+            } else {
                 result = self.escaped_unit(text, unit);
             }
+            result.is_ok() && !self.sink.is_full()
         });
         result
     }
@@ -211,9 +213,9 @@ enum Is {
 /// So many bytes of a rewritten word, and so many of its tokens, a thread keeps room for.
 const MOST_KEPT: usize = 1 << 16;
 
-/// As [`Vocabulary::words`], for a text whose spaces are still to be rewritten.
+/// As [`Vocabulary::words`], for a text whose spaces are still to be rewritten, and as far as `each` wants more.
 #[inline]
-fn spaced_units(text: &[u8], bridges: [u64; 4], mut each: impl FnMut(Range<usize>)) {
+fn spaced_units(text: &[u8], bridges: [u64; 4], mut each: impl FnMut(Range<usize>) -> bool) {
     let marker = |at: usize| match text.get(at) {
         Some(b' ') => 1,
         Some(0xE2) if text[at..].starts_with(SPACE) => SPACE.len(),
@@ -234,7 +236,9 @@ fn spaced_units(text: &[u8], bridges: [u64; 4], mut each: impl FnMut(Range<usize
             let before = text[at - 1];
             let bridged = bridges[usize::from(before >> 6)] >> (before & 63) & 1 != 0;
             if !bridged {
-                each(start..at);
+                if !each(start..at) {
+                    return;
+                }
                 start = at;
             }
         }

@@ -93,12 +93,17 @@ impl Split {
         }
     }
 
-    /// As [`Split::split`], by blocks of at most 256 pieces; no block is empty.
+    /// As [`Split::split`], by blocks of at most 256 pieces; no block is empty. `each` says whether it wants more: if not, the text is
+    /// read no further where it is cut by blocks, and in any case the blocks that may still come are of no use.
     ///
     /// # Errors
     ///
     /// The text is longer than 4 GiB, or as [`Split::split`]; pieces before the place of the error may have been handed over.
-    pub(crate) fn pieces(&self, text: &[u8], each: &mut dyn FnMut(&[Piece])) -> Result<(), SplitError> {
+    pub(crate) fn pieces(
+        &self,
+        text: &[u8],
+        each: &mut dyn FnMut(&[Piece]) -> bool,
+    ) -> Result<(), SplitError> {
         SplitError::check_len(text)?;
         let mut block = Block::new(each);
         match self.grammar() {
@@ -126,7 +131,7 @@ impl Split {
     pub(crate) fn matching_pieces(
         &self,
         text: &[u8],
-        each: &mut dyn FnMut(&[Piece]),
+        each: &mut dyn FnMut(&[Piece]) -> bool,
     ) -> Result<(), SplitError> {
         match self {
             Split::Regex(_) => {

@@ -24,12 +24,14 @@ pub(crate) const BLOCK: usize = 256;
 pub(super) struct Block<'a> {
     pieces: [Piece; BLOCK],
     len: usize,
-    each: &'a mut dyn FnMut(&[Piece]),
+    each: &'a mut dyn FnMut(&[Piece]) -> bool,
+    /// Nobody wants more of them.
+    pub(super) enough: bool,
 }
 
 impl<'a> Block<'a> {
-    pub(super) fn new(each: &'a mut dyn FnMut(&[Piece])) -> Self {
-        Block { pieces: [Piece::default(); BLOCK], len: 0, each }
+    pub(super) fn new(each: &'a mut dyn FnMut(&[Piece]) -> bool) -> Self {
+        Block { pieces: [Piece::default(); BLOCK], len: 0, each, enough: false }
     }
 
     /// Appends a piece, whose offsets fit into 32 bits.
@@ -63,7 +65,7 @@ impl<'a> Block<'a> {
     /// Hands over what is left.
     pub(super) fn flush(&mut self) {
         if self.len > 0 {
-            (self.each)(&self.pieces[..self.len]);
+            self.enough |= !(self.each)(&self.pieces[..self.len]);
             self.len = 0;
         }
     }

@@ -31,12 +31,16 @@ pub(crate) enum PreTokenizer {
 }
 
 impl PreTokenizer {
-    /// As [`PreTokenizer::split`], by blocks of at most 256 pieces; no block is empty.
+    /// As [`PreTokenizer::split`], by blocks of at most 256 pieces; no block is empty. `each` says whether it wants more.
     ///
     /// # Errors
     ///
     /// As [`PreTokenizer::split`].
-    pub(crate) fn pieces(&self, text: &[u8], each: &mut dyn FnMut(&[Piece])) -> Result<(), SplitError> {
+    pub(crate) fn pieces(
+        &self,
+        text: &[u8],
+        each: &mut dyn FnMut(&[Piece]) -> bool,
+    ) -> Result<(), SplitError> {
         match self {
             Self::Split(split) => split.pieces(text, each),
             Self::Matches(split) => split.matching_pieces(text, each),

@@ -120,7 +120,7 @@ pub(super) fn scan(
     let mut pos = range.start;
     let mut wide = Wide { block: [0; 64], len: 0, continued: 0, trusted: 0 };
     let mut padded = [0; 68];
-    while pos < text.len() {
+    while pos < text.len() && !out.enough {
         let rest = &text[pos..];
         // The block, and the bytes of a character that begins within it.
         let window = if let Some(window) = rest.first_chunk::<68>() {

@@ -515,13 +515,14 @@ fn blocks_hold_what_split_gives() {
     });
 }
 
-type Pieces = fn(&Split, &[u8], &mut dyn FnMut(&[Piece])) -> Result<(), SplitError>;
+type Pieces = fn(&Split, &[u8], &mut dyn FnMut(&[Piece]) -> bool) -> Result<(), SplitError>;
 
 fn in_blocks(split: &Split, text: &[u8], pieces: Pieces) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     pieces(split, text, &mut |block| {
         assert!((1..=256).contains(&block.len()));
         ranges.extend(block.iter().map(|piece| piece.range()));
+        true
     })
     .unwrap();
     ranges
@@ -534,7 +535,10 @@ fn blocks_are_cut_as_one_by_one() {
         let grammar = split.grammar().unwrap();
         let machine = in_blocks(split, text, Split::pieces);
         let mut portable = Vec::new();
-        let mut each = |block: &[Piece]| portable.extend(block.iter().map(|piece| piece.range()));
+        let mut each = |block: &[Piece]| {
+            portable.extend(block.iter().map(|piece| piece.range()));
+            true
+        };
         let mut block = Block::new(&mut each);
         simd::portable::cut(text, 0..text.len(), grammar, &mut block);
         block.flush();

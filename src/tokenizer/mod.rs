@@ -4,6 +4,7 @@
 //! a SentencePiece model as `sentencepiece` does, a tiktoken file as tiktoken does. [`Pipeline`] is the closed list of them;
 //! the engines below are shared.
 
+mod budget;
 #[cfg(test)]
 mod reference;
 mod stream;
@@ -14,6 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use budget::{BudgetError, Side, TextParts, TextSplit};
 pub use stream::DecodeStream;
 
 use crate::decode::state::decode_into;
