@@ -5,24 +5,19 @@
 //! pipe MODEL --decode [--skip-special] [--offline]
 //! ```
 //!
-//! Standard input has one JSON string a line, standard output one JSON array of ids a line, in the same order; with `--decode`
-//! it is the other way round. MODEL is anything that `Resolver::resolve` takes. This contract is stable:
-//!
-//! - Line n of the output answers line n of the input. A line that has no answer (not JSON, a text without ids, an id without a
-//!   token) is answered by `null` and reported with its number on standard error; the exit status is then 1, at the end.
-//! - The answer to a line is written at the latest when no further whole line has arrived, so a program may wait for it.
-//! - An id that a vocabulary leaves open (`LLAMA_TOKEN_NULL` of llama.cpp) is written as -1.
-//! - Decoded text renders special tokens unless `--skip-special` is given; what is not UTF-8 in it becomes U+FFFD.
-//! - Exit status: 0, 1 when a line was bad or the model has no tokenizer, 2 when the arguments are wrong.
+//! MODEL is anything that `Resolver::resolve` takes. The contract is that of `anytok pipe`, and the code: `src/bin/anytok/lines.rs`.
+//! Exit status: 0, 1 when a line was bad or the model has no tokenizer, 2 when the arguments are wrong.
 
-use std::borrow::Cow;
+#[path = "../src/bin/anytok/lines.rs"]
+mod lines;
+
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
+use std::io;
 use std::process::ExitCode;
 
-use anytok::{Resolver, Special, SpecialText, Tokenizer};
-use serde::{Deserialize, Serializer as _};
+use anytok::{Resolver, Special, SpecialText};
+use lines::Direction;
 
 const USAGE: &str = "usage: pipe MODEL [--add-special] [--parse-special] [--offline]
        pipe MODEL --decode [--skip-special] [--offline]";
@@ -42,15 +37,12 @@ fn main() -> ExitCode {
     };
     match run(&arguments) {
         Ok(0) => ExitCode::SUCCESS,
-        Ok(bad) => {
-            eprintln!("pipe: {bad} bad lines, each answered by null");
-            ExitCode::FAILURE
-        }
+        Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             // A reader that has seen enough (`head`) is no mishap.
             let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
             if !error.downcast_ref().is_some_and(closed) {
-                eprintln!("pipe: {}", with_sources(&*error));
+                eprintln!("pipe: {}", chain(&*error));
             }
             ExitCode::FAILURE
         }
@@ -64,78 +56,11 @@ fn run(arguments: &Arguments) -> Result<u64, Box<dyn Error>> {
         resolver = resolver.offline(true);
     }
     let found = resolver.build().resolve(&arguments.model)?;
-    let mut answers = Answers::new(found.tokenizer(), arguments.direction);
-
-    let mut input = BufReader::with_capacity(1 << 16, io::stdin().lock());
-    let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    let mut line = Vec::new();
-    let (mut number, mut bad) = (0u64, 0u64);
-    while input.read_until(b'\n', &mut line)? > 0 {
-        number += 1;
-        if let Err(error) = answers.write(&line, &mut output) {
-            if let Some(error) = error.downcast_ref::<io::Error>() {
-                return Err(io::Error::from(error.kind()).into());
-            }
-            bad += 1;
-            eprintln!("pipe: line {number}: {}", with_sources(&*error));
-            output.write_all(b"null")?;
-        }
-        output.write_all(b"\n")?;
-        if !input.buffer().contains(&b'\n') {
-            output.flush()?;
-        }
-        line.clear();
-    }
-    output.flush()?;
-    Ok(bad)
+    lines::answer(found.tokenizer(), arguments.direction)
 }
 
-/// Answers to lines, with the buffers that all of them share.
-struct Answers<'t> {
-    tokenizer: &'t Tokenizer,
-    direction: Direction,
-    ids: Vec<u32>,
-    text: Vec<u8>,
-}
-
-impl<'t> Answers<'t> {
-    fn new(tokenizer: &'t Tokenizer, direction: Direction) -> Self {
-        Self { tokenizer, direction, ids: Vec::new(), text: Vec::new() }
-    }
-
-    /// Writes nothing when the line is bad.
-    fn write(&mut self, line: &[u8], output: &mut impl Write) -> Result<(), Box<dyn Error>> {
-        match self.direction {
-            Direction::Encode(special) => {
-                let Text(text) =
-                    serde_json::from_slice(line).map_err(|error| expected("a JSON string", &error))?;
-                self.ids.clear();
-                self.tokenizer.encode_into(&text, special, &mut self.ids)?;
-                let ids = self.ids.iter().map(|&id| if id == u32::MAX { -1 } else { i64::from(id) });
-                serde_json::Serializer::new(output).collect_seq(ids).map_err(io::Error::from)?;
-            }
-            Direction::Decode(special) => {
-                let ids: Vec<u32> =
-                    serde_json::from_slice(line).map_err(|error| expected("a JSON array of ids", &error))?;
-                self.text.clear();
-                self.tokenizer.decode_into(&ids, special, &mut self.text)?;
-                serde_json::to_writer(output, &String::from_utf8_lossy(&self.text))
-                    .map_err(io::Error::from)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A JSON string, borrowed where it holds no escape.
-#[derive(Deserialize)]
-struct Text<'l>(#[serde(borrow)] Cow<'l, str>);
-
-fn expected(what: &str, error: &serde_json::Error) -> String {
-    format!("expected {what}: {error}")
-}
-
-fn with_sources(error: &dyn Error) -> String {
+/// An error with its causes, on one line.
+fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -143,12 +68,6 @@ fn with_sources(error: &dyn Error) -> String {
         source = error.source();
     }
     text
-}
-
-#[derive(Clone, Copy)]
-enum Direction {
-    Encode(Special),
-    Decode(SpecialText),
 }
 
 struct Arguments {

@@ -174,7 +174,7 @@ fn check_tokens(
 }
 
 /// Whether `found`, as the tokenizer's source writes token `id`, is what a GGUF writes as `text`.
-fn same_token(
+pub(crate) fn same_token(
     tokenizer: &Tokenizer,
     id: u32,
     found: &[u8],
@@ -237,7 +237,7 @@ fn looks_special(tokenizer: &Tokenizer, id: u32, text: &[u8]) -> bool {
 }
 
 /// `[PAD123]`, which converters write into rows that no token of the tokenizer has.
-fn is_pad(text: &[u8]) -> bool {
+pub(crate) fn is_pad(text: &[u8]) -> bool {
     let digits = text.strip_prefix(b"[PAD").and_then(|rest| rest.strip_suffix(b"]"));
     digits.is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
 }

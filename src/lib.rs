@@ -80,6 +80,8 @@
 //!
 //! # Features
 //!
+//! `cli`: the command `anytok`; nothing in the library depends on it.
+//!
 //! `hub` (default): the Hub strategy, by `ureq` and `rustls`. Without it nothing in the dependency tree opens a socket, and
 //! nothing needs a C compiler.
 //!
@@ -88,6 +90,7 @@
 mod attempt;
 #[cfg(feature = "chat")]
 mod chat;
+mod compare;
 mod decode;
 mod encode;
 mod env;
@@ -118,6 +121,7 @@ mod vocabulary;
 pub use attempt::{Answer, Attempt};
 #[cfg(feature = "chat")]
 pub use chat::{Chat, ChatError, Prompt};
+pub use compare::{ComparedSource, Comparison, Difference, DifferenceKind};
 pub use decode::{DecodeError, SpecialText};
 pub use encode::{EncodeError, Special};
 pub use error::Error;

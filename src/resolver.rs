@@ -88,6 +88,10 @@ impl Resolver {
         &self.store
     }
 
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// Runs the chain. With the resolution come the files it depends on, beside the model.
     fn search(&self, path: &Path, evidence: &Evidence) -> Result<(Resolution, Vec<PathBuf>), Error> {
         let search = Search::new(evidence, &self.options);

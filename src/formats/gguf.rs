@@ -28,6 +28,8 @@ pub(crate) enum OnUnknownPre {
     Refuse,
     /// Guess `default`, as llama.cpp does (with a warning) when the name is missing.
     Guess,
+    /// Use this one, whatever the file says.
+    Replace(&'static str),
 }
 
 /// Builds the tokenizer of a GGUF file.
@@ -302,6 +304,7 @@ fn pre_tokenizer(gguf: &Gguf, on_unknown: OnUnknownPre) -> Result<&'static Pre, 
     let name = gguf.string(PRE).map(c_string).unwrap_or_default();
     let known = std::str::from_utf8(name).ok().filter(|name| !name.is_empty()).and_then(Pre::by_name);
     match (known, on_unknown) {
+        (_, OnUnknownPre::Replace(name)) => named_pre(name),
         (Some(pre), _) => Ok(pre),
         (None, OnUnknownPre::Guess) => named_pre("default"),
         (None, OnUnknownPre::Refuse) if name.is_empty() => Err(FormatError::MissingPreTokenizer),

@@ -53,6 +53,11 @@ impl Pre {
     pub(crate) fn by_name(name: &str) -> Option<&'static Pre> {
         PRE.iter().find(|pre| pre.name == name)
     }
+
+    /// Every name that is known.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        PRE.iter().map(|pre| pre.name)
+    }
 }
 
 /// Pieces stay UTF-8; all others are byte-encoded.

@@ -34,7 +34,7 @@ impl LocalFiles {
     }
 
     /// What lies in a directory; nothing if it cannot be read.
-    pub(super) fn in_directory(directory: &Path) -> Self {
+    pub(crate) fn in_directory(directory: &Path) -> Self {
         let Ok(listing) = Listing::read(directory) else { return Self::default() };
         let files = listing.tokenizer_files();
         let mut entries = Files::default();
@@ -64,27 +64,9 @@ impl LocalFiles {
     /// `None` when there is nothing to load.
     pub(super) fn load(&self, fits: impl Fn(&Tokenizer, &str) -> Result<(), Failure>) -> Option<Outcome> {
         let mut failure = None;
-        for TokenizerFile { path, .. } in &self.found {
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            let mut files = self.files.clone();
-            files.insert(name, Content::Path(path.clone()));
-            let loaded = load_named(&files, name)
-                .map_err(|source| Failure::Format { path: path.display().to_string(), source })
-                .and_then(|tokenizer| {
-                    fits(&tokenizer, &path.display().to_string())?;
-                    Ok(tokenizer)
-                });
+        for (_, loaded) in self.load_each(fits) {
             match loaded {
-                Ok(tokenizer) => {
-                    let paths = files.used_by(name);
-                    return Some(Outcome::Found(Found {
-                        notes: tokenizer.recipe().notes.clone(),
-                        tokenizer,
-                        source: Source::Files { paths: paths.clone() },
-                        degraded: false,
-                        files: paths,
-                    }));
-                }
+                Ok(found) => return Some(Outcome::Found(found)),
                 Err(error) => {
                     log::debug!("sibling: {}", chain(&error));
                     failure.get_or_insert(error);
@@ -92,5 +74,32 @@ impl LocalFiles {
             }
         }
         failure.map(Outcome::from)
+    }
+
+    /// Each tokenizer file with what comes of loading it, the best first; loaded when it is asked for.
+    pub(crate) fn load_each(
+        &self,
+        fits: impl Fn(&Tokenizer, &str) -> Result<(), Failure>,
+    ) -> impl Iterator<Item = (&Path, Result<Found, Failure>)> {
+        self.found.iter().filter_map(move |TokenizerFile { path, .. }| {
+            let name = path.file_name().and_then(|name| name.to_str())?;
+            let mut files = self.files.clone();
+            files.insert(name, Content::Path(path.clone()));
+            let place = path.display().to_string();
+            let loaded = load_named(&files, name)
+                .map_err(|source| Failure::Format { path: place.clone(), source })
+                .and_then(|tokenizer| {
+                    fits(&tokenizer, &place)?;
+                    let paths = files.used_by(name);
+                    Ok(Found {
+                        notes: tokenizer.recipe().notes.clone(),
+                        tokenizer,
+                        source: Source::Files { paths: paths.clone() },
+                        degraded: false,
+                        files: paths,
+                    })
+                });
+            Some((path.as_path(), loaded))
+        })
     }
 }

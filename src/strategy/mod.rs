@@ -13,4 +13,5 @@ mod sibling;
 
 pub(crate) use attempt::attempt;
 pub use chain::Strategy;
+pub(crate) use local::LocalFiles;
 pub(crate) use search::Search;

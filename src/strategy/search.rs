@@ -17,6 +17,8 @@ pub(crate) struct Search<'a> {
     pub(crate) options: &'a Options,
     #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "only requests take time"))]
     pub(crate) deadline: crate::hub::Deadline,
+    /// Every source is wanted: none is skipped for another, and whether it fits is judged later.
+    compares: bool,
     repositories: OnceCell<Vec<Repository>>,
     /// What the path itself holds: a tokenizer file, or a directory with one.
     local: OnceCell<LocalFiles>,
@@ -30,10 +32,16 @@ impl<'a> Search<'a> {
             evidence,
             options,
             deadline: options.hub.deadline(),
+            compares: false,
             repositories: OnceCell::new(),
             local: OnceCell::new(),
             local_outcome: OnceCell::new(),
         }
+    }
+
+    /// A search for every source there is, whether or not it fits.
+    pub(crate) fn of_all(evidence: &'a Evidence, options: &'a Options) -> Self {
+        Self { compares: true, ..Self::new(evidence, options) }
     }
 
     /// Repositories to ask, the most trusted first.
@@ -53,7 +61,10 @@ impl<'a> Search<'a> {
     /// Why the strategies that read repositories have nothing to do: a tokenizer at the path itself is read directly, provided
     /// that it loads and fits.
     pub(crate) fn skip_reason(&self) -> Option<String> {
-        if self.options.repository.is_some() || !self.options.chain.contains(&Strategy::Sibling) {
+        if self.compares
+            || self.options.repository.is_some()
+            || !self.options.chain.contains(&Strategy::Sibling)
+        {
             return None;
         }
         let found = matches!(self.local_outcome(), Some(Outcome::Found(_)));
@@ -72,6 +83,9 @@ impl<'a> Search<'a> {
 
     /// Whether `tokenizer`, read from `origin`, is this model's.
     pub(crate) fn fits(&self, tokenizer: &Tokenizer, origin: &str) -> Result<(), Failure> {
+        if self.compares {
+            return Ok(());
+        }
         let mismatch = |source| Failure::Mismatch { path: origin.to_owned(), source: Box::new(source) };
         let fit = check(tokenizer, &ModelFacts::of(self.evidence)).map_err(mismatch)?;
         log::debug!("{origin} fits the model: {fit:?}");
