@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::Special;
 use crate::error::Error;
 use crate::evidence::Evidence;
 use crate::failure::chain;
@@ -18,7 +19,6 @@ use crate::split::Pre;
 use crate::strategy::{LocalFiles, Search, Strategy, attempt};
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::attribute;
-use crate::{Special, SpecialTokens};
 
 /// What every source of a model's tokenizer gives, held against the first of them.
 ///
@@ -380,12 +380,12 @@ impl Pair<'_> {
 
     fn roles(&self) -> Option<Difference> {
         let (expected, found) = (self.expected.special_tokens(), self.found.special_tokens());
-        let roles: [(&str, fn(&SpecialTokens) -> Option<u32>, &str); 2] = [
-            ("BOS", |special| special.bos, "tokenizer.ggml.bos_token_id"),
-            ("EOS", |special| special.eos, "tokenizer.ggml.eos_token_id"),
+        let roles = [
+            ("BOS", expected.bos, found.bos, "tokenizer.ggml.bos_token_id"),
+            ("EOS", expected.eos, found.eos, "tokenizer.ggml.eos_token_id"),
         ];
-        let differing = roles.into_iter().filter_map(|(role, of, key)| {
-            let (a, b) = (of(expected)?, of(found)?);
+        let differing = roles.into_iter().filter_map(|(role, a, b, key)| {
+            let (a, b) = (a?, b?);
             // A chat model's files name the end of a turn here and the end of a text there; it stops at both.
             let both_stop = role == "EOS" && (self.expected.is_eog(b) || self.found.is_eog(a));
             (a != b && !both_stop).then_some((role, a, b, key))

@@ -12,7 +12,7 @@ use crate::Outcome;
 
 /// List, verify and remove what earlier runs have kept.
 ///
-/// The store lies where `path` says; ANYTOK_CACHE_DIR moves it. Downloads lie in the Hugging Face cache and are not touched.
+/// The store lies where `path` says; `ANYTOK_CACHE_DIR` moves it. Downloads lie in the Hugging Face cache and are not touched.
 #[derive(Args)]
 pub(crate) struct Cache {
     #[command(subcommand)]

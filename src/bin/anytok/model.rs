@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io::IsTerminal as _;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Deref};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,15 +44,36 @@ pub(crate) struct Search {
     chain: Vec<Strategy>,
 }
 
+/// What was found. Before it goes, which is after the output, the store has written it down for the next run.
+pub(crate) struct Found {
+    resolution: Resolution,
+    resolver: Resolver,
+}
+
+impl Deref for Found {
+    type Target = Resolution;
+
+    fn deref(&self) -> &Resolution {
+        &self.resolution
+    }
+}
+
+impl Drop for Found {
+    fn drop(&mut self) {
+        self.resolver.store().flush();
+    }
+}
+
 impl Model {
     /// Finds the tokenizer; one that may have other ids than the model's only if that is allowed.
-    pub(crate) fn resolve(&self) -> Result<Resolution, Box<dyn Error>> {
+    pub(crate) fn resolve(&self) -> Result<Found, Box<dyn Error>> {
         let found = self.resolve_any()?;
         if found.is_degraded() && !self.allow_degraded {
             let notes = found.notes().join("; ");
             let path = self.path.display();
             return Err(format!(
-                "no tokenizer found for {path} whose ids are sure to be the model's; `--allow-degraded` uses what there is ({notes})\n{found}"
+                "no tokenizer found for {path} whose ids are sure to be the model's; `--allow-degraded` uses what there is ({notes})\n{}",
+                found.resolution
             )
             .trim_end()
             .into());
@@ -61,8 +82,9 @@ impl Model {
     }
 
     /// Finds the tokenizer, degraded or not.
-    pub(crate) fn resolve_any(&self) -> Result<Resolution, Box<dyn Error>> {
-        Ok(self.resolver()?.resolve(&self.path)?)
+    pub(crate) fn resolve_any(&self) -> Result<Found, Box<dyn Error>> {
+        let resolver = self.resolver()?;
+        Ok(Found { resolution: resolver.resolve(&self.path)?, resolver })
     }
 
     /// Whether a degraded result counts as one.

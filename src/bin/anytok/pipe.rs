@@ -20,7 +20,7 @@ use crate::text::SpecialTokens;
 ///
 /// - The answer to a line is written at the latest when no further whole line has arrived, so a program may wait for it.
 ///
-/// - An id that a vocabulary leaves open (LLAMA_TOKEN_NULL of llama.cpp) is written as -1.
+/// - An id that a vocabulary leaves open (`LLAMA_TOKEN_NULL` of llama.cpp) is written as -1.
 ///
 /// - Decoded text renders special tokens unless --skip-special is given; what is not UTF-8 in it becomes U+FFFD.
 #[derive(Args)]

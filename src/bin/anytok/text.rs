@@ -91,12 +91,14 @@ impl Count {
     }
 
     /// Name and text of each input, read when it is asked for.
-    fn texts(&self) -> Box<dyn Iterator<Item = (String, Result<String, Box<dyn Error>>)> + '_> {
-        match &self.text {
-            Some(text) => Box::new(std::iter::once((String::new(), Ok(text.clone())))),
-            None if self.files.is_empty() => Box::new(std::iter::once((String::new(), read(Path::new("-"))))),
-            None => Box::new(self.files.iter().map(|path| (path.display().to_string(), read(path)))),
-        }
+    fn texts(&self) -> impl Iterator<Item = (String, Result<String, Box<dyn Error>>)> {
+        let alone = match &self.text {
+            Some(text) => Some(Ok(text.clone())),
+            None if self.files.is_empty() => Some(read(Path::new("-"))),
+            None => None,
+        };
+        let files = self.files.iter().map(|path| (path.display().to_string(), read(path)));
+        alone.map(|text| (String::new(), text)).into_iter().chain(files)
     }
 
     /// Name and count of each input, in their order. Files are taken by threads one after the other.
