@@ -93,6 +93,7 @@ mod chat;
 mod compare;
 mod decode;
 mod encode;
+mod encoder;
 mod env;
 #[doc = include_str!("environment.md")]
 pub mod environment {}
@@ -124,6 +125,10 @@ pub use chat::{Chat, ChatError, Prompt};
 pub use compare::{ComparedSource, Comparison, Difference, DifferenceKind};
 pub use decode::{DecodeError, SpecialText};
 pub use encode::{EncodeError, Special};
+pub use encoder::{
+    Batch, Element, Encoded, EncoderError, Input, InputEncoder, InputEncoderBuilder, Padding, Truncate,
+    Truncation,
+};
 pub use error::Error;
 pub use failure::{Failure, ModelFailure};
 pub use fit::Mismatch;

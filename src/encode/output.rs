@@ -21,6 +21,10 @@ pub(crate) trait Sink {
         false
     }
 
+    /// Hears that a word ends, or a special token; only called where [`Sink::SPANS`] is true.
+    #[inline]
+    fn end_word(&mut self) {}
+
     /// Hears that so many words follow.
     #[inline]
     fn reserve(&mut self, _words: usize) {}
@@ -103,6 +107,8 @@ impl Sink for CountUpTo {
 pub(crate) struct WithOffsets {
     pub(crate) ids: Vec<u32>,
     pub(crate) offsets: Vec<Range<usize>>,
+    /// How many ids there are up to the end of each word, if that is wanted.
+    pub(crate) word_ends: Option<Vec<usize>>,
 }
 
 impl Sink for WithOffsets {
@@ -115,6 +121,12 @@ impl Sink for WithOffsets {
 
     fn push_all(&mut self, _: &[u32]) {
         unreachable!("only sinks without spans take bare ids");
+    }
+
+    fn end_word(&mut self) {
+        if let Some(ends) = &mut self.word_ends {
+            ends.push(self.ids.len());
+        }
     }
 }
 
@@ -146,6 +158,11 @@ impl<S: Sink> Sink for FuseUnknown<'_, S> {
     #[inline]
     fn is_full(&self) -> bool {
         self.sink.is_full()
+    }
+
+    #[inline]
+    fn end_word(&mut self) {
+        self.sink.end_word();
     }
 
     #[inline]

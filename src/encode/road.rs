@@ -114,11 +114,7 @@ impl Encoder<'_> {
     ) -> Result<(), EncodeError> {
         let Road { utf8, frame, special_tokens, .. } = self.road;
         // An undefined token fails before anything else does.
-        let frame = if special.adds() {
-            (frame.ids(Frame::before)?, frame.ids(Frame::after)?)
-        } else {
-            Default::default()
-        };
+        let frame = if special.adds() { frame.both()? } else { Default::default() };
         frame.0.iter().for_each(|&id| sink.push(id, 0..0));
         if *utf8 && std::str::from_utf8(text).is_err() {
             let (valid, alignment) = lossy::<S>(text);
@@ -151,6 +147,7 @@ impl Encoder<'_> {
                         match id {
                             Some(id) => {
                                 sink.push(id, if S::SPANS { alignment.original(span) } else { 0..0 });
+                                sink.end_word();
                                 Ok(())
                             }
                             None => self.text(
@@ -167,6 +164,7 @@ impl Encoder<'_> {
         partition(specials, vocabulary, text, parse, literal, |fragment| match fragment {
             Fragment::Token(id, span) => {
                 sink.push(id, span);
+                sink.end_word();
                 Ok(())
             }
             Fragment::Raw(span) => {
@@ -275,6 +273,7 @@ impl<S: Sink> Run<'_, '_, S> {
                 return self.steps(&road.steps, &text[span.clone()], at.part(span.start), begins);
             };
             self.words.sink.push(id, if S::SPANS { at.original(span) } else { 0..0 });
+            self.words.sink.end_word();
             Ok(())
         })
     }
@@ -284,7 +283,9 @@ impl<S: Sink> Run<'_, '_, S> {
             return Ok(());
         }
         let Some((step, rest)) = steps.split_first() else {
-            return self.words.one(text, 0..text.len(), at);
+            self.words.one(text, 0..text.len(), at)?;
+            self.words.sink.end_word();
+            return Ok(());
         };
         match step {
             Step::Normalize(normalizer) => {
@@ -408,6 +409,11 @@ impl Frame {
     pub(crate) fn new(before: &[u32], after: &[u32]) -> Self {
         let tokens = |ids: &[u32]| ids.iter().map(|&id| Ok(id)).collect();
         Self { before: tokens(before), after: tokens(after) }
+    }
+
+    /// All of them.
+    pub(crate) fn both(&self) -> Result<(Vec<u32>, Vec<u32>), EncodeError> {
+        Ok((self.ids(Self::before)?, self.ids(Self::after)?))
     }
 
     fn before(&self) -> &[FrameToken] {

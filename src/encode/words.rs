@@ -28,6 +28,7 @@ impl<S: Sink> Words<'_, S> {
             split.split(text, &mut |word| {
                 if result.is_ok() && !self.sink.is_full() {
                     result = self.one(text, word, at);
+                    self.sink.end_word();
                 }
             })?;
         } else {

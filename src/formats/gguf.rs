@@ -12,6 +12,7 @@ use crate::gguf::Gguf;
 use crate::model::plamo;
 use crate::model::rwkv;
 use crate::semantics::llama_cpp::{self, Bpe, Model, TextCut, Unigram, WordPiece};
+use crate::semantics::post_processor::Processing;
 use crate::semantics::{Pipeline, Recipe, SpecialTokens};
 use crate::split::{Pre, PreKind, Split};
 use crate::tokenizer::Tokenizer;
@@ -98,6 +99,7 @@ fn build(gguf: &Gguf, kind: &Kind, merges: Option<Joining<'_>>) -> Result<Tokeni
         add_bos,
         add_eos,
         chat_templates: chat_templates(gguf),
+        processing: Processing::default(),
         notes: Vec::new(),
         pipeline: Pipeline::Llama(recipe),
     };

@@ -6,6 +6,7 @@
 use super::FormatError;
 use super::side_files::SideFiles;
 use crate::encode::special_tokens::Specials;
+use crate::semantics::post_processor::Processing;
 use crate::semantics::{Pipeline, Recipe};
 use crate::tokenizer::Tokenizer;
 use crate::unicode;
@@ -84,6 +85,7 @@ pub(crate) fn load(name: &str, bytes: &[u8], side: &SideFiles) -> Result<Tokeniz
         add_bos: false,
         add_eos: false,
         chat_templates: side.chat_templates.clone(),
+        processing: Processing::default(),
         notes: side.notes.clone(),
         pipeline: Pipeline::Rwkv,
     };

@@ -8,6 +8,7 @@ use super::FormatError;
 use super::side_files::SideFiles;
 use crate::encode::normalize::SentencePieceText;
 use crate::encode::special_tokens::Specials;
+use crate::semantics::post_processor::Processing;
 use crate::semantics::sentencepiece::{self, Model};
 use crate::semantics::{Pipeline, Recipe, SpecialTokens};
 use crate::tokenizer::Tokenizer;
@@ -135,6 +136,7 @@ pub(crate) fn load(name: &str, bytes: &[u8], side: &SideFiles) -> Result<Tokeniz
         add_bos: recipe.bos.is_some(),
         add_eos: recipe.eos.is_some(),
         chat_templates: side.chat_templates.clone(),
+        processing: Processing::default(),
         notes,
         pipeline: Pipeline::SentencePiece(recipe),
     };

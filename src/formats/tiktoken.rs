@@ -11,6 +11,7 @@ use super::FormatError;
 use super::side_files::SideFiles;
 use crate::encode::special_tokens::Specials;
 use crate::model::bpe::derive_merges;
+use crate::semantics::post_processor::Processing;
 use crate::semantics::{Pipeline, Recipe, SpecialTokens, tiktoken};
 use crate::split::Split;
 use crate::tokenizer::Tokenizer;
@@ -249,6 +250,7 @@ impl Ranks {
             add_bos: recipe.bos.is_some(),
             add_eos: recipe.eos.is_some(),
             chat_templates: side.chat_templates.clone(),
+            processing: Processing::default(),
             notes,
             pipeline: Pipeline::Tiktoken(recipe),
         };

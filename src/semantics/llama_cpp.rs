@@ -139,6 +139,11 @@ impl Unigram {
 }
 
 impl Recipe {
+    /// Whether every text is framed as BERT's are.
+    pub(crate) fn is_bert(&self) -> bool {
+        matches!(self.model, Model::WordPiece(_))
+    }
+
     /// llama.cpp's way from text to ids.
     pub(crate) fn road(&self) -> Road {
         let Self { add_bos, add_eos, special, .. } = *self;

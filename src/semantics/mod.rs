@@ -1,6 +1,7 @@
 //! Whose ids: one recipe for each owner of a format.
 
 pub(crate) mod llama_cpp;
+pub(crate) mod post_processor;
 mod roles;
 pub(crate) mod sentencepiece;
 pub(crate) mod tiktoken;
@@ -25,6 +26,8 @@ pub(crate) struct Recipe {
     pub(crate) add_eos: bool,
     /// Chat templates: name (`None` for the default one) and Jinja source.
     pub(crate) chat_templates: Vec<(Option<String>, String)>,
+    /// What the source says of pairs, truncation and padding.
+    pub(crate) processing: post_processor::Processing,
     /// What the file says beyond a tokenizer, for the caller to act on.
     pub(crate) notes: Vec<String>,
 }

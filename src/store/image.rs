@@ -234,7 +234,7 @@ pub(crate) fn noted_checksum(bytes: &Bytes) -> Result<Checksum, ImageError> {
 pub(crate) type Checksum = [u8; 32];
 
 /// The version of the format. It changes with the tables and with their meaning.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// Images up to this many bytes are verified at every reading: it takes well under a millisecond.
 pub(crate) const SMALL: usize = 1 << 20;

@@ -5,6 +5,7 @@
 //! the engines below are shared.
 
 mod budget;
+pub(crate) mod parallel;
 #[cfg(test)]
 mod reference;
 mod stream;
@@ -25,6 +26,7 @@ use crate::encode::output::{Count, Sink, WithOffsets};
 use crate::encode::road::{Encoder, Road};
 use crate::encode::special_tokens::Specials;
 use crate::encode::{EncodeError, MOST_BYTES, Special, thread_state};
+use crate::semantics::post_processor::Processing;
 use crate::semantics::{Pipeline, Recipe, SpecialTokens};
 use crate::vocabulary::{Alphabet, Builder, Vocabulary, attribute};
 
@@ -89,6 +91,7 @@ impl Tokenizer {
             add_bos: false,
             add_eos: false,
             chat_templates: Vec::new(),
+            processing: Processing::default(),
             notes: Vec::new(),
         };
         Ok(Self::new(vocabulary, Specials::default(), recipe))
@@ -163,37 +166,8 @@ impl Tokenizer {
         texts: &[T],
         special: Special,
     ) -> Result<Vec<Vec<u32>>, EncodeError> {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(texts.len());
-        if threads <= 1 {
-            return texts.iter().map(|text| self.encode(text.as_ref(), special)).collect();
-        }
-        // Texts differ in length, so threads take the next few when they are done rather than a fixed share.
-        let next = AtomicU64::new(0);
-        let worker = || {
-            let mut done = Vec::new();
-            loop {
-                let start = next.fetch_add(BATCH, Ordering::Relaxed) as usize;
-                if start >= texts.len() {
-                    return done;
-                }
-                for (i, text) in texts.iter().enumerate().skip(start).take(BATCH as usize) {
-                    done.push((i, self.encode(text.as_ref(), special)));
-                }
-            }
-        };
-        let mut results: Vec<_> = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(worker)).collect();
-            let mut results = worker();
-            for other in others {
-                match other.join() {
-                    Ok(done) => results.extend(done),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            results
-        });
-        results.sort_unstable_by_key(|&(i, _)| i);
-        results.into_iter().map(|(_, ids)| ids).collect()
+        let work = |i: usize| self.encode(texts[i].as_ref(), special);
+        parallel::map(texts.len(), BATCH, work).into_iter().collect()
     }
 
     /// The text of `ids`, with U+FFFD for what is not UTF-8.
@@ -366,9 +340,30 @@ impl Tokenizer {
     }
 
     /// Whether the semantics are llama.cpp's.
-    #[cfg(feature = "chat")]
     pub(crate) fn is_llama_cpp(&self) -> bool {
         matches!(self.inner.recipe.pipeline, Pipeline::Llama(_))
+    }
+
+    /// The ids with their places, and how many there are up to the end of each word.
+    pub(crate) fn encode_words(
+        &self,
+        text: &str,
+        special: Special,
+    ) -> Result<(Encoding, Vec<usize>), EncodeError> {
+        let mut sink = WithOffsets { word_ends: Some(Vec::new()), ..WithOffsets::default() };
+        self.run(text.as_bytes(), special, &mut sink)?;
+        let WithOffsets { ids, offsets, word_ends } = sink;
+        Ok((Encoding { ids, offsets }, word_ends.unwrap_or_default()))
+    }
+
+    /// Whether the model is llama.cpp's BERT, which frames every text.
+    pub(crate) fn is_bert(&self) -> bool {
+        matches!(&self.inner.recipe.pipeline, Pipeline::Llama(recipe) if recipe.is_bert())
+    }
+
+    /// The ids that [`Special::Add`] puts in front of a text and behind it.
+    pub(crate) fn frame(&self) -> Result<(Vec<u32>, Vec<u32>), EncodeError> {
+        self.inner.road.as_ref().map_or(Ok(Default::default()), |road| road.frame.both())
     }
 
     fn run<S: Sink>(&self, text: &[u8], special: Special, sink: &mut S) -> Result<(), EncodeError> {
@@ -409,4 +404,4 @@ impl std::fmt::Debug for Tokenizer {
 }
 
 /// So many texts a thread of [`Tokenizer::encode_batch`] takes at once.
-const BATCH: u64 = 8;
+const BATCH: usize = 8;

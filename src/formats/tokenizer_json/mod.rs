@@ -5,6 +5,7 @@
 //! pass, in memory a small multiple of its size.
 
 mod describe;
+mod processing;
 pub(super) mod read;
 
 use std::borrow::Cow;
@@ -83,6 +84,7 @@ fn load_by(bytes: &[u8], file: &str, side: &SideFiles, engines: Engines) -> Resu
             kind: kind.to_owned(),
         });
     }
+    let processing = processing::processing(sections.post_processor, sections.truncation, sections.padding);
     let description = Description {
         file,
         normalizer: Section::new(file, "normalizer", sections.normalizer)?,
@@ -141,6 +143,7 @@ fn load_by(bytes: &[u8], file: &str, side: &SideFiles, engines: Engines) -> Resu
         add_bos,
         add_eos,
         chat_templates: side.chat_templates.clone(),
+        processing,
         notes,
     };
     Ok(Tokenizer::new(vocabulary, specials, recipe))

@@ -53,8 +53,13 @@ impl Wrapped {
             frame.before.iter().for_each(|&id| sink.push(id, 0..0));
         }
         if S::SPANS {
-            for (&id, &(start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
+            let words = encoding.get_word_ids();
+            for (i, (&id, &(start, end))) in encoding.get_ids().iter().zip(encoding.get_offsets()).enumerate()
+            {
                 sink.push(id, original.original(start..end.max(start)));
+                if words.get(i + 1) != words.get(i) {
+                    sink.end_word();
+                }
             }
         } else {
             sink.push_all(encoding.get_ids());
