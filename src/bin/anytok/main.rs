@@ -1,6 +1,8 @@
 //! `anytok`: the tokenizer of any model, from the command line. Arguments and output; what is said here the library has found.
 
+mod budget;
 mod cache;
+mod chat;
 mod doctor;
 mod explain;
 mod lines;
@@ -38,6 +40,12 @@ enum Command {
     Encode(text::Encode),
     /// Turn ids into text
     Decode(text::Decode),
+    /// Print as much of a text as fits a budget of tokens
+    Truncate(budget::Truncate),
+    /// Cut a text into parts that fit a budget of tokens
+    Split(budget::Split),
+    /// Render a conversation with the model's chat template
+    Chat(chat::Chat),
     /// Tell what a model is and how its tokenizer was found
     Explain(explain::Explain),
     /// Hold every source of a model's tokenizer against the others
@@ -64,6 +72,9 @@ fn main() -> ExitCode {
         Command::Count(count) => count.run(json),
         Command::Encode(encode) => encode.run(json),
         Command::Decode(decode) => decode.run(json),
+        Command::Truncate(truncate) => truncate.run(json),
+        Command::Split(split) => split.run(json),
+        Command::Chat(chat) => chat.run(json),
         Command::Explain(explain) => explain.run(json),
         Command::Doctor(doctor) => doctor.run(json),
         Command::Pipe(pipe) => pipe.run(),

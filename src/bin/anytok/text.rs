@@ -1,5 +1,6 @@
 //! Between text and ids: `count`, `encode`, `decode`.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io::{self, BufRead as _, BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,29 @@ impl SpecialTokens {
             (true, false) => Special::Add,
             (false, true) => Special::Parse,
             (true, true) => Special::AddAndParse,
+        }
+    }
+}
+
+/// One text.
+#[derive(Args)]
+pub(crate) struct Input {
+    /// A file of UTF-8 text; `-`, or none, is standard input
+    file: Option<PathBuf>,
+    /// The text itself, in place of a file
+    #[arg(short, long, conflicts_with = "file", allow_hyphen_values = true)]
+    text: Option<String>,
+}
+
+impl Input {
+    fn file(&self) -> &Path {
+        self.file.as_deref().unwrap_or(Path::new("-"))
+    }
+
+    pub(crate) fn read(&self) -> Result<Cow<'_, str>, Box<dyn Error>> {
+        match &self.text {
+            Some(text) => Ok(text.into()),
+            None => Ok(read(self.file())?.into()),
         }
     }
 }
@@ -176,11 +200,8 @@ impl Count {
 pub(crate) struct Encode {
     #[command(flatten)]
     model: Model,
-    /// A file of UTF-8 text; `-`, or none, is standard input
-    file: Option<PathBuf>,
-    /// The text itself, in place of a file
-    #[arg(short, long, conflicts_with = "file", allow_hyphen_values = true)]
-    text: Option<String>,
+    #[command(flatten)]
+    input: Input,
     #[command(flatten)]
     special: SpecialTokens,
     /// Print each token on a line of its own: id, range of bytes in the text, piece
@@ -195,26 +216,23 @@ impl Encode {
     pub(crate) fn run(&self, json: bool) -> Outcome {
         let found = self.model.resolve()?;
         let tokenizer = found.tokenizer();
-        let file = self.file.as_deref().unwrap_or(Path::new("-"));
-        match &self.text {
-            Some(text) if self.per_line => {
-                for line in text.lines() {
-                    self.answer(tokenizer, line, json)?;
-                }
+        if !self.per_line {
+            self.answer(tokenizer, &self.input.read()?, json)?;
+        } else if let Some(text) = &self.input.text {
+            for line in text.lines() {
+                self.answer(tokenizer, line, json)?;
             }
-            Some(text) => self.answer(tokenizer, text, json)?,
-            None if self.per_line => {
-                let mut input = io::BufReader::new(open(file)?);
-                let mut line = Vec::new();
-                while input.read_until(b'\n', &mut line)? > 0 {
-                    let text = line.strip_suffix(b"\n").unwrap_or(&line);
-                    let text = text.strip_suffix(b"\r").unwrap_or(text);
-                    let text = std::str::from_utf8(text).map_err(|error| not_utf8(file, error))?;
-                    self.answer(tokenizer, text, json)?;
-                    line.clear();
-                }
+        } else {
+            let file = self.input.file();
+            let mut input = io::BufReader::new(open(file)?);
+            let mut line = Vec::new();
+            while input.read_until(b'\n', &mut line)? > 0 {
+                let text = line.strip_suffix(b"\n").unwrap_or(&line);
+                let text = text.strip_suffix(b"\r").unwrap_or(text);
+                let text = std::str::from_utf8(text).map_err(|error| not_utf8(file, error))?;
+                self.answer(tokenizer, text, json)?;
+                line.clear();
             }
-            None => self.answer(tokenizer, &read(file)?, json)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -222,16 +240,14 @@ impl Encode {
     fn answer(&self, tokenizer: &Tokenizer, text: &str, json: bool) -> Result<(), Box<dyn Error>> {
         let special = self.special.get();
         if !self.pieces {
-            let ids: Vec<i64> = tokenizer.encode(text, special)?.into_iter().map(written).collect();
+            let ids = tokenizer.encode(text, special)?;
             let mut out = BufWriter::new(io::stdout().lock());
             if json {
-                serde_json::to_writer(&mut out, &json!({ "ids": ids }))?;
+                let ids: Vec<i64> = ids.into_iter().map(written).collect();
+                writeln!(out, "{}", json!({ "ids": ids }))?;
             } else {
-                for (i, id) in ids.iter().enumerate() {
-                    write!(out, "{}{id}", if i == 0 { "" } else { " " })?;
-                }
+                write_ids(&mut out, &ids)?;
             }
-            writeln!(out)?;
             return Ok(out.flush()?);
         }
         let encoding = tokenizer.encode_with_offsets(text, special)?;
@@ -379,6 +395,14 @@ impl Printer<'_> {
         }?;
         out.flush()
     }
+}
+
+/// Writes ids on one line.
+pub(crate) fn write_ids(out: &mut impl io::Write, ids: &[u32]) -> io::Result<()> {
+    for (i, &id) in ids.iter().enumerate() {
+        write!(out, "{}{}", if i == 0 { "" } else { " " }, written(id))?;
+    }
+    writeln!(out)
 }
 
 /// The bytes of a token as text, U+FFFD for what is not UTF-8.
