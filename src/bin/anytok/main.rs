@@ -34,27 +34,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Count the tokens of files, of a text or of standard input
     Count(text::Count),
-    /// Turn text into ids
     Encode(text::Encode),
-    /// Turn ids into text
     Decode(text::Decode),
-    /// Print as much of a text as fits a budget of tokens
     Truncate(budget::Truncate),
-    /// Cut a text into parts that fit a budget of tokens
     Split(budget::Split),
-    /// Render a conversation with the model's chat template
     Chat(chat::Chat),
-    /// Tell what a model is and how its tokenizer was found
     Explain(explain::Explain),
-    /// Hold every source of a model's tokenizer against the others
     Doctor(doctor::Doctor),
-    /// Answer JSON lines for another program, one line for each
     Pipe(pipe::Pipe),
-    /// List, verify and remove what earlier runs have kept
     Cache(cache::Cache),
-    /// Print a script that completes this command in a shell
     Completions(shell::Completions),
     /// Print the manual page, in roff
     Man,

@@ -17,7 +17,7 @@ pub(crate) struct Model {
     #[arg(value_name = "MODEL")]
     pub(crate) path: PathBuf,
     /// Use a degraded tokenizer (a guess, or bytes) instead of failing
-    #[arg(long, help_heading = "Finding the tokenizer")]
+    #[arg(long, help_heading = HEADING)]
     allow_degraded: bool,
     #[command(flatten)]
     search: Search,
@@ -25,22 +25,21 @@ pub(crate) struct Model {
 
 /// How to look for a tokenizer.
 #[derive(Args)]
-#[command(next_help_heading = "Finding the tokenizer")]
 pub(crate) struct Search {
     /// Stay off the network
-    #[arg(long)]
+    #[arg(long, help_heading = HEADING)]
     offline: bool,
     /// Leave out the last resort, so that an error tells what failed
-    #[arg(long)]
+    #[arg(long, help_heading = HEADING)]
     strict: bool,
     /// The repository on the Hub that holds the tokenizer
-    #[arg(long, value_name = "OWNER/NAME")]
+    #[arg(long, help_heading = HEADING, value_name = "OWNER/NAME")]
     repo: Option<RepoId>,
     /// Branch, tag or commit of the repository
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, help_heading = HEADING, value_name = "REVISION")]
     revision: Option<String>,
     /// The strategies to try, in order: embedded, hub, cache, sibling, backup
-    #[arg(long, value_name = "STRATEGY,...", value_delimiter = ',', value_parser = strategy)]
+    #[arg(long, help_heading = HEADING, value_name = "STRATEGY,...", value_delimiter = ',', value_parser = strategy)]
     chain: Vec<Strategy>,
 }
 
@@ -144,3 +143,5 @@ fn strategy(name: &str) -> Result<Strategy, String> {
         format!("expected one of {}", names.join(", "))
     })
 }
+
+const HEADING: &str = "Finding the tokenizer";
