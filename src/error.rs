@@ -1,16 +1,17 @@
 //! What a resolution can fail with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::attempt::{Attempt, write_attempts};
 use crate::evidence;
+use crate::hub::{InvalidRepoId, RepoId};
 
 /// Why there is no tokenizer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// There is nothing at the path. No strategy was tried: a wrong path is an error, not a reason to fall back.
-    #[error("no file or directory at {path}")]
+    #[error("no file or directory at {path}{}", repository(.path))]
     NotFound {
         /// The path as given.
         path: PathBuf,
@@ -22,6 +23,12 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: evidence::Error,
+    },
+    /// What [`Resolver::resolve_repo`](crate::Resolver::resolve_repo) was given is no repository's name.
+    #[error(transparent)]
+    InvalidRepo {
+        /// What was expected.
+        source: InvalidRepoId,
     },
     /// Every strategy of the chain was tried and none found a tokenizer. Happens with
     /// [`strict`](crate::ResolverBuilder::strict), or with a chain that leaves out [`Strategy::Backup`](crate::Strategy::Backup).
@@ -49,9 +56,15 @@ impl Error {
     pub fn attempts(&self) -> &[Attempt] {
         match self {
             Self::Exhausted { attempts, .. } => attempts,
-            Self::NotFound { .. } | Self::Unreadable { .. } => &[],
+            Self::NotFound { .. } | Self::Unreadable { .. } | Self::InvalidRepo { .. } => &[],
         }
     }
+}
+
+/// What to do with a path that looks like the name of a repository.
+fn repository(path: &Path) -> String {
+    let id = path.to_str().and_then(|path| path.parse::<RepoId>().ok()).filter(RepoId::has_owner);
+    id.map_or_else(String::new, |id| format!("; `resolve_repo` takes {id} for a repository on the Hub"))
 }
 
 fn table(attempts: &[Attempt]) -> String {

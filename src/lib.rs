@@ -145,7 +145,9 @@ pub use source::Source;
 pub use split::SplitError;
 pub use store::{Entry, ImageError, Store};
 pub use strategy::Strategy;
-pub use tokenizer::{BudgetError, DecodeStream, Encoding, Side, TextParts, TextSplit, Tokenizer};
+pub use tokenizer::{
+    BudgetError, ColumnError, DecodeStream, Encoding, Offset, Side, TextParts, TextSplit, Tokenizer,
+};
 pub use vocabulary::{CharsmapError, VocabularyError};
 
 /// The README's examples run as tests.

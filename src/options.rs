@@ -176,6 +176,7 @@ impl ResolverBuilder {
 }
 
 /// The options of one resolver.
+#[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) chain: Vec<Strategy>,
     pub(crate) repository: Option<RepoId>,

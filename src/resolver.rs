@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::evidence::Evidence;
 use crate::failure::chain;
 use crate::formats::{Content as FileContent, Files, load_named};
+use crate::hub::RepoId;
 use crate::options::{Options, ResolverBuilder};
 use crate::outcome::Outcome;
 use crate::resolution::Resolution;
@@ -75,11 +76,37 @@ impl Resolver {
         {
             return Ok(resolution);
         }
-        let (resolution, files) = self.search(path, &evidence)?;
+        let (resolution, files) = search(&self.options, path, &evidence)?;
         if let Some(key) = key {
             self.keep(key, content, &evidence, &resolution, files);
         }
         Ok(resolution)
+    }
+
+    /// The tokenizer of a repository on the Hub, without a model beside it: by its name, such as `Qwen/Qwen3-8B`.
+    ///
+    /// Of the chain only [`Strategy::Hub`] and [`Strategy::Cache`] have anything to do, and the builder's revision, endpoint and cache
+    /// count. There is no model that the tokenizer could be held against, and nothing is kept but the files in the cache.
+    ///
+    /// ```no_run
+    /// use anytok::{Resolver, Special};
+    ///
+    /// let found = Resolver::default().resolve_repo("Qwen/Qwen3-8B")?;
+    /// println!("{:?}", found.tokenizer().encode("Hello, world!", Special::Ignore)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::InvalidRepo`]: the name is not a repository's;
+    /// - [`Error::Exhausted`]: neither the Hub nor a cache has a tokenizer of that name.
+    pub fn resolve_repo(&self, id: &str) -> Result<Resolution, Error> {
+        let id: RepoId = id.parse().map_err(|source| Error::InvalidRepo { source })?;
+        let evidence = Evidence::of_repository(&id);
+        let mut options = self.options.as_ref().clone();
+        options.chain.retain(|strategy| matches!(strategy, Strategy::Hub | Strategy::Cache));
+        options.repository = Some(id.clone());
+        search(&options, Path::new(id.as_str()), &evidence).map(|(resolution, _)| resolution)
     }
 
     /// The store of resolutions, to be listed, verified and cleared.
@@ -90,36 +117,6 @@ impl Resolver {
 
     pub(crate) fn options(&self) -> &Options {
         &self.options
-    }
-
-    /// Runs the chain. With the resolution come the files it depends on, beside the model.
-    fn search(&self, path: &Path, evidence: &Evidence) -> Result<(Resolution, Vec<PathBuf>), Error> {
-        let search = Search::new(evidence, &self.options);
-        let mut attempts = Vec::with_capacity(self.options.chain.len());
-        for &strategy in &self.options.chain {
-            let start = Instant::now();
-            let outcome = attempt(strategy, &search);
-            let duration = start.elapsed();
-            match outcome {
-                Outcome::Found(mut found) => {
-                    debug!("{}: {strategy} found {} in {duration:?}", path.display(), found.source);
-                    let answer = Answer::Found { source: found.source.clone(), degraded: found.degraded };
-                    attempts.push(Attempt { strategy, answer, duration });
-                    let files = std::mem::take(&mut found.files);
-                    return Ok((Resolution::new(strategy, found, attempts), files));
-                }
-                Outcome::NotApplicable(reason) => {
-                    trace!("{}: {strategy} does not apply: {reason}", path.display());
-                    attempts.push(Attempt { strategy, answer: Answer::NotApplicable { reason }, duration });
-                }
-                Outcome::Failed(failure) => {
-                    let level = search.log_level(strategy);
-                    log::log!(level, "{}: {strategy} failed: {}", path.display(), chain(&*failure));
-                    attempts.push(Attempt { strategy, answer: Answer::Failed { failure }, duration });
-                }
-            }
-        }
-        Err(Error::Exhausted { path: path.to_owned(), attempts })
     }
 
     /// An answer found earlier, by this process or another: by path, or by the model's content once that is known.
@@ -187,6 +184,36 @@ impl Resolver {
         self.memory.put(&key, ground.clone(), Arc::new(resolution.clone()));
         self.store.save_later(key, Saved { tokenizer, content, portable: alone, ground, about });
     }
+}
+
+/// Runs the chain. With the resolution come the files it depends on, beside the model.
+fn search(options: &Options, path: &Path, evidence: &Evidence) -> Result<(Resolution, Vec<PathBuf>), Error> {
+    let search = Search::new(evidence, options);
+    let mut attempts = Vec::with_capacity(options.chain.len());
+    for &strategy in &options.chain {
+        let start = Instant::now();
+        let outcome = attempt(strategy, &search);
+        let duration = start.elapsed();
+        match outcome {
+            Outcome::Found(mut found) => {
+                debug!("{}: {strategy} found {} in {duration:?}", path.display(), found.source);
+                let answer = Answer::Found { source: found.source.clone(), degraded: found.degraded };
+                attempts.push(Attempt { strategy, answer, duration });
+                let files = std::mem::take(&mut found.files);
+                return Ok((Resolution::new(strategy, found, attempts), files));
+            }
+            Outcome::NotApplicable(reason) => {
+                trace!("{}: {strategy} does not apply: {reason}", path.display());
+                attempts.push(Attempt { strategy, answer: Answer::NotApplicable { reason }, duration });
+            }
+            Outcome::Failed(failure) => {
+                let level = search.log_level(strategy);
+                log::log!(level, "{}: {strategy} failed: {}", path.display(), chain(&*failure));
+                attempts.push(Attempt { strategy, answer: Answer::Failed { failure }, duration });
+            }
+        }
+    }
+    Err(Error::Exhausted { path: path.to_owned(), attempts })
 }
 
 /// A tokenizer that has no image, from the files it was made of; the first of them holds the vocabulary.

@@ -82,6 +82,12 @@ pub(super) fn prepare<'s>(source: &'s str, marked: &[char]) -> Prepared<'s> {
             _ => {}
         }
         for i in 1..tag.tokens.len() {
+            if word(i) == Some("%")
+                && let Some(operand) = formatted(source, &tag.tokens[i - 1..])
+            {
+                edit(tag.tokens[i].range.clone(), "|format(");
+                edit(operand..operand, ")");
+            }
             let negated = word(i - 1) == Some("not");
             let Some(literal) = i.checked_sub(if negated { 2 } else { 1 }).and_then(word) else { continue };
             if word(i) == Some("in") && literal.starts_with(['\'', '"']) && literal.contains(marked) {
@@ -109,6 +115,29 @@ pub(super) fn prepare<'s>(source: &'s str, marked: &[char]) -> Prepared<'s> {
     }
     out.push_str(&source[at..]);
     Prepared { text: out.into(), replaced }
+}
+
+/// Where the value ends that a string literal is formatted with: the engine's `%` takes numbers alone. The tokens begin with the literal and
+/// the `%`; values other than names and their attributes are left alone.
+fn formatted(source: &str, tokens: &[Token]) -> Option<usize> {
+    let text = |token: &Token| &source[token.range.clone()];
+    let [literal, percent, rest @ ..] = tokens else { return None };
+    let beside = |a: &Token, b: &Token| source[a.range.end..b.range.start].trim().is_empty();
+    let is_name = |token: &Token| text(token).starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let mut last = rest.first().filter(|first| is_name(first))?;
+    if !text(literal).starts_with(['\'', '"']) || !beside(literal, percent) || !beside(percent, last) {
+        return None;
+    }
+    for pair in rest[1..].chunks(2) {
+        match pair {
+            [dot, name] if text(dot) == "." && is_name(name) && beside(last, dot) && beside(dot, name) => {
+                last = name;
+            }
+            _ => break,
+        }
+    }
+    let called = source[last.range.end..].trim_start().starts_with(['(', '[']);
+    (!called).then_some(last.range.end)
 }
 
 /// Whether the template says which text is the assistant's.
@@ -247,6 +276,12 @@ mod tests {
         becomes("{% if '</think>' in content %}", "{% if '</think>' is _in content %}");
         becomes("{{ '<a>' not in x and 'b' in x }}", "{{ '<a>' is not _in x and 'b' in x }}");
         becomes("{{ {'a': {'b': 1}} }}'<' in y", "{{ {'a': {'b': 1}} }}'<' in y");
+    }
+
+    #[test]
+    fn a_formatted_literal_goes_through_a_filter() {
+        becomes("{% set a = 'b_%02d' % ns.c + 1 %}", "{% set a = 'b_%02d' |format( ns.c) + 1 %}");
+        becomes("{{ 5 % a }}{{ 'b' % c(1) }}{{ 'b'[0] % c }}", "{{ 5 % a }}{{ 'b' % c(1) }}{{ 'b'[0] % c }}");
     }
 
     #[test]

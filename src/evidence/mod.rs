@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::gguf::Gguf;
+use crate::hub::RepoId;
 use crate::mmap::Prefix;
 
 pub(crate) use directory::{Listing, TokenizerFile};
@@ -129,6 +130,21 @@ impl Evidence {
             return Err(Error::NotAFile { path: path.to_owned() });
         }
         Self::of_file(path)
+    }
+
+    /// The evidence of no model: a repository is all that is known.
+    pub(crate) fn of_repository(id: &RepoId) -> Self {
+        let evidence = Self::new(Path::new(id.as_str()), Format::Unknown);
+        // What lies where a path of that name would be has nothing to do with it.
+        let nowhere = Surroundings {
+            absolute: PathBuf::from(id.as_str()),
+            canonical: None,
+            own: Vec::new(),
+            all: Vec::new(),
+        };
+        let _ = evidence.surroundings.set(nowhere);
+        let _ = evidence.from_path.set(Vec::new());
+        evidence
     }
 
     fn new(path: &Path, format: Format) -> Self {

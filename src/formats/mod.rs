@@ -2,6 +2,7 @@
 
 pub(crate) mod gguf;
 mod gguf_models;
+mod memory;
 pub(crate) mod rwkv;
 pub(crate) mod sentencepiece;
 pub(crate) mod side_files;
@@ -231,6 +232,14 @@ pub enum FormatError {
         place: String,
         /// The type.
         kind: String,
+    },
+    /// None of the files given holds a vocabulary.
+    #[error(
+        "expected a file that holds a vocabulary, such as tokenizer.json or tokenizer.model, found {found:?}"
+    )]
+    NoFile {
+        /// The names of the files.
+        found: Vec<String>,
     },
     /// The tokens do not make a vocabulary.
     #[error("the tokens of {file} do not make a vocabulary")]

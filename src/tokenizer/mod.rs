@@ -5,6 +5,7 @@
 //! the engines below are shared.
 
 mod budget;
+mod columns;
 pub(crate) mod parallel;
 #[cfg(test)]
 mod reference;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use budget::{BudgetError, Side, TextParts, TextSplit};
+pub use columns::{ColumnError, Offset};
 pub use stream::DecodeStream;
 
 use crate::decode::state::decode_into;

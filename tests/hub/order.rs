@@ -134,3 +134,19 @@ fn strict_ends_in_an_error_that_tells_every_attempt() {
         assert!(text.contains(expected), "{expected} in {text}");
     }
 }
+
+#[test]
+fn a_repository_without_a_model_is_read_from_the_hub_and_then_from_the_cache() {
+    let world = World::new();
+    let found = world.builder().build().resolve_repo(REPOSITORY).unwrap();
+    assert_found(&found, &["hub: found"]);
+    assert!(!world.requests().is_empty());
+    let offline = world.builder().offline(true).build();
+    assert_found(&offline.resolve_repo(REPOSITORY).unwrap(), &["hub: not applicable", "cache: found"]);
+    let Err(Error::Exhausted { attempts, .. }) = offline.resolve_repo("nobody/nothing") else { panic!() };
+    assert_eq!(story(&attempts), ["hub: not applicable", "cache: not applicable"]);
+    assert!(matches!(offline.resolve_repo("no/such/name"), Err(Error::InvalidRepo { .. })));
+    assert_eq!(world.requests(), [""; 0]);
+    let error = offline.resolve(REPOSITORY).unwrap_err().to_string();
+    assert!(error.ends_with("`resolve_repo` takes org/model for a repository on the Hub"), "{error}");
+}
