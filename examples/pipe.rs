@@ -5,108 +5,53 @@
 //! pipe MODEL --decode [--skip-special] [--offline]
 //! ```
 //!
-//! MODEL is anything that `Resolver::resolve` takes. The contract is that of `anytok pipe`, and the code: `src/bin/anytok/lines.rs`.
-//! Exit status: 0, 1 when a line was bad or the model has no tokenizer, 2 when the arguments are wrong.
+//! The contract is that of `anytok pipe`, and the code: `src/bin/anytok/lines.rs`. Exit status: 0, 1 when a line was bad or the model
+//! has no tokenizer, 2 when the arguments are wrong.
 
 #[path = "../src/bin/anytok/lines.rs"]
 mod lines;
 
-use std::error::Error;
-use std::ffi::OsString;
-use std::io;
 use std::process::ExitCode;
 
 use anytok::{Resolver, Special, SpecialText};
 use lines::Direction;
 
-const USAGE: &str = "usage: pipe MODEL [--add-special] [--parse-special] [--offline]
-       pipe MODEL --decode [--skip-special] [--offline]";
-
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
-    let arguments = match Arguments::parse() {
-        Ok(Some(arguments)) => arguments,
-        Ok(None) => {
-            println!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("pipe: {error}\n{USAGE}");
-            return ExitCode::from(2);
-        }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (mut flags, paths): (Vec<&str>, Vec<&str>) =
+        arguments.iter().map(String::as_str).partition(|argument| argument.starts_with("--"));
+    let is_offline = flags.contains(&"--offline");
+    flags.retain(|&flag| flag != "--offline");
+    flags.sort_unstable();
+    flags.dedup();
+    let direction = match flags[..] {
+        [] => Direction::Encode(Special::Ignore),
+        ["--add-special"] => Direction::Encode(Special::Add),
+        ["--parse-special"] => Direction::Encode(Special::Parse),
+        ["--add-special", "--parse-special"] => Direction::Encode(Special::AddAndParse),
+        ["--decode"] => Direction::Decode(SpecialText::Render),
+        ["--decode", "--skip-special"] => Direction::Decode(SpecialText::Skip),
+        _ => return usage(),
     };
-    match run(&arguments) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+    let [path] = paths[..] else { return usage() };
+    let builder = Resolver::builder();
+    let resolver = if is_offline { builder.offline(true) } else { builder }.build();
+    let outcome = resolver.resolve(path).map_err(Into::into);
+    match outcome.and_then(|found| lines::answer(found.tokenizer(), direction)) {
+        Ok(bad) => ExitCode::from(u8::from(bad > 0)),
+        // A reader that has seen enough (`head`) is no mishap.
+        Err(error) if lines::is_closed(&*error) => ExitCode::FAILURE,
         Err(error) => {
-            // A reader that has seen enough (`head`) is no mishap.
-            let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-            if !error.downcast_ref().is_some_and(closed) {
-                eprintln!("pipe: {}", chain(&*error));
-            }
+            eprintln!("pipe: {}", lines::chain(&*error));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Answers every line and returns how many were bad.
-fn run(arguments: &Arguments) -> Result<u64, Box<dyn Error>> {
-    let mut resolver = Resolver::builder();
-    if arguments.offline {
-        resolver = resolver.offline(true);
-    }
-    let found = resolver.build().resolve(&arguments.model)?;
-    lines::answer(found.tokenizer(), arguments.direction)
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}
-
-struct Arguments {
-    model: OsString,
-    direction: Direction,
-    offline: bool,
-}
-
-impl Arguments {
-    /// `None` when the usage is asked for.
-    fn parse() -> Result<Option<Self>, lexopt::Error> {
-        use lexopt::prelude::{Long, Short, Value};
-
-        let mut model = None;
-        let (mut add, mut parse, mut decode, mut skip, mut offline) = (false, false, false, false, false);
-        let mut parser = lexopt::Parser::from_env();
-        while let Some(argument) = parser.next()? {
-            match argument {
-                Value(path) if model.is_none() => model = Some(path),
-                Long("add-special") => add = true,
-                Long("parse-special") => parse = true,
-                Long("decode") => decode = true,
-                Long("skip-special") => skip = true,
-                Long("offline") => offline = true,
-                Long("help") | Short('h') => return Ok(None),
-                _ => return Err(argument.unexpected()),
-            }
-        }
-        let model = model.ok_or("expected the path of a model")?;
-        let direction = match (decode, add, parse, skip) {
-            (false, false, false, false) => Direction::Encode(Special::Ignore),
-            (false, true, false, false) => Direction::Encode(Special::Add),
-            (false, false, true, false) => Direction::Encode(Special::Parse),
-            (false, true, true, false) => Direction::Encode(Special::AddAndParse),
-            (false, _, _, true) => return Err("--skip-special goes with --decode".into()),
-            (true, false, false, false) => Direction::Decode(SpecialText::Render),
-            (true, false, false, true) => Direction::Decode(SpecialText::Skip),
-            (true, ..) => return Err("--add-special and --parse-special do not go with --decode".into()),
-        };
-        Ok(Some(Self { model, direction, offline }))
-    }
+fn usage() -> ExitCode {
+    eprintln!(
+        "usage: pipe MODEL [--add-special] [--parse-special] [--offline]\n       pipe MODEL --decode [--skip-special] [--offline]"
+    );
+    ExitCode::from(2)
 }

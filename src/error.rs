@@ -61,8 +61,12 @@ impl Error {
     }
 }
 
-/// What to do with a path that looks like the name of a repository.
+/// What to do with a path that looks like the name of a repository, and not like that of a model file.
 fn repository(path: &Path) -> String {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    if ["gguf", "json", "model", "safetensors", "bin", "onnx", "txt"].contains(&extension) {
+        return String::new();
+    }
     let id = path.to_str().and_then(|path| path.parse::<RepoId>().ok()).filter(RepoId::has_owner);
     id.map_or_else(String::new, |id| format!("; `resolve_repo` takes {id} for a repository on the Hub"))
 }

@@ -82,10 +82,15 @@
 //!
 //! `cli`: the command `anytok`; nothing in the library depends on it.
 //!
+//! `tokenizers` (default): the `tokenizers` crate for each `tokenizer.json` that no engine here covers. Without it such a file is an
+//! error; ids never differ.
+//!
 //! `hub` (default): the Hub strategy, by `ureq` and `rustls`. Without it nothing in the dependency tree opens a socket, and
 //! nothing needs a C compiler.
 //!
 //! `chat` (default): [`Tokenizer::chat`], by `minijinja`, and `jiff` for local time.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attempt;
 #[cfg(feature = "chat")]
@@ -104,6 +109,7 @@ mod fit;
 mod formats;
 pub mod gguf;
 mod hub;
+mod memory;
 mod mmap;
 mod model;
 mod options;
@@ -146,7 +152,7 @@ pub use split::SplitError;
 pub use store::{Entry, ImageError, Store};
 pub use strategy::Strategy;
 pub use tokenizer::{
-    BudgetError, ColumnError, DecodeStream, Encoding, Offset, Side, TextParts, TextSplit, Tokenizer,
+    BudgetError, ColumnError, DecodeStream, Encoding, Engine, Offset, Side, TextParts, TextSplit, Tokenizer,
 };
 pub use vocabulary::{CharsmapError, VocabularyError};
 

@@ -10,7 +10,9 @@ use std::ops::{Bound, Deref, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
 
-use memmap2::{Mmap, MmapMut, MmapOptions};
+use memmap2::{Mmap, MmapMut};
+
+use crate::memory::reserve;
 
 /// The start of a file, read as far as it is asked for.
 ///
@@ -126,22 +128,8 @@ impl Prefix {
     }
 }
 
-/// Pages of memory, all zero; those that are never touched take none.
-fn reserve(len: usize) -> io::Result<MmapMut> {
-    // A huge page is used only where all of it may be.
-    let len = if len > HUGE_PAGE / 2 { len.next_multiple_of(HUGE_PAGE) } else { len.max(1) };
-    let pages = MmapOptions::new().len(len).no_reserve_swap().map_anon()?;
-    #[cfg(target_os = "linux")]
-    if len >= HUGE_PAGE {
-        // Advice: a system without huge pages goes on with small ones.
-        let _ = pages.advise(memmap2::Advice::HugePage);
-    }
-    Ok(pages)
-}
-
 /// The largest file that is read whole, in bytes.
 const MOST: u64 = 1 << 30;
-const HUGE_PAGE: usize = 2 << 20;
 /// Address space that is taken for the start of a file: more than the metadata of any model that is known.
 const RESERVED: usize = 64 << 20;
 

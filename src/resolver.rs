@@ -17,7 +17,7 @@ use crate::options::{Options, ResolverBuilder};
 use crate::outcome::Outcome;
 use crate::resolution::Resolution;
 use crate::source::Source;
-use crate::store::{About, Content, Ground, Key, Memory, Saved, Store};
+use crate::store::{Content, Dependencies, Key, Memory, Provenance, Saved, Store};
 use crate::strategy::{Search, Strategy, attempt};
 use crate::tokenizer::Tokenizer;
 
@@ -132,11 +132,11 @@ impl Resolver {
         };
         let tokenizer = match stored.tokenizer {
             Some(tokenizer) => tokenizer,
-            None => load_again(stored.ground.sources())?,
+            None => load_again(stored.dependencies.sources())?,
         };
-        let About { strategy, story, notes, .. } = stored.about;
+        let Provenance { strategy, story, notes, .. } = stored.provenance;
         let resolution = Resolution::recall(&strategy, &story, notes, tokenizer)?;
-        self.memory.put(key, stored.ground, Arc::new(resolution.clone()));
+        self.memory.put(key, stored.dependencies, Arc::new(resolution.clone()));
         Some(resolution)
     }
 
@@ -161,8 +161,8 @@ impl Resolver {
         let mut sources = files;
         sources.extend(evidence.model_path().filter(|model| *model != evidence.path()).map(Path::to_owned));
         let watched = if alone { &[][..] } else { evidence.directories() };
-        let ground = match Ground::note(&sources, watched) {
-            Ok(ground) => ground,
+        let dependencies = match Dependencies::note(&sources, watched) {
+            Ok(dependencies) => dependencies,
             Err(error) => {
                 debug!("{}: the answer is not kept: {error}", evidence.path().display());
                 return;
@@ -172,7 +172,7 @@ impl Resolver {
             Source::Repository { id, commit, .. } => (Some(id.to_string()), Some(commit.clone())),
             _ => (None, None),
         };
-        let about = About {
+        let provenance = Provenance {
             strategy: resolution.strategy().name().into(),
             source: resolution.source().to_string(),
             repository,
@@ -181,8 +181,8 @@ impl Resolver {
             notes: resolution.notes().to_vec(),
         };
         let tokenizer = resolution.tokenizer().clone();
-        self.memory.put(&key, ground.clone(), Arc::new(resolution.clone()));
-        self.store.save_later(key, Saved { tokenizer, content, portable: alone, ground, about });
+        self.memory.put(&key, dependencies.clone(), Arc::new(resolution.clone()));
+        self.store.save_later(key, Saved { tokenizer, content, portable: alone, dependencies, provenance });
     }
 }
 

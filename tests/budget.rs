@@ -205,3 +205,14 @@ fn nothing_is_encoded_behind_a_limit() {
     assert_eq!(tokenizer.count_up_to(&text, 100, Special::Ignore).unwrap(), None);
     assert_eq!(tokenizer.truncate(&text, 100, Side::Right, Special::Ignore).unwrap().len(), 199);
 }
+
+#[test]
+fn text_without_tokens_fits_where_there_is_no_room() {
+    let tokenizers = tokenizers();
+    let (_, t5) = tokenizers.iter().find(|(name, _)| name == "t5.gguf").unwrap();
+    assert_eq!(t5.count(" ", Special::Add).unwrap(), 1, "the end marker alone");
+    for side in [Side::Left, Side::Right] {
+        assert_eq!(t5.truncate(" ", 1, side, Special::Add).unwrap(), " ");
+        assert_eq!(t5.truncate("a b", 1, side, Special::Add).unwrap(), "");
+    }
+}

@@ -94,7 +94,9 @@ fn an_image_of_the_store_that_is_cut_short_changes_nothing() {
     let model = directory.path().join("model.gguf");
     let store = directory.path().join("store");
     std::fs::copy(testdata("models/llama-bpe.gguf"), &model).unwrap();
-    Resolver::builder().offline(true).store_dir(&store).build().resolve(&model).unwrap();
+    let resolver = Resolver::builder().offline(true).store_dir(&store).build();
+    resolver.resolve(&model).unwrap();
+    resolver.store().flush();
     let image = std::fs::read_dir(store.join("1/images")).unwrap().next().unwrap().unwrap().path();
     hold_out(&model, &image, Some(&store));
 }

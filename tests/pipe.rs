@@ -224,9 +224,25 @@ fn binary() -> &'static Path {
             "--message-format",
             "json-render-diagnostics",
         ]);
-        if !cfg!(feature = "hub") {
-            cargo.arg("--no-default-features");
+        // With the profile, the features and the environment that this test was built with: otherwise all would be built anew, here and
+        // by whoever calls cargo next.
+        cargo.args(["--profile", if cfg!(debug_assertions) { "test" } else { "release" }]);
+        let of_this_test = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(of_this_test) {
+                cargo.env_remove(name);
+            }
         }
+        let features = [
+            ("default", cfg!(feature = "default")),
+            ("hub", cfg!(feature = "hub")),
+            ("chat", cfg!(feature = "chat")),
+            ("tokenizers", cfg!(feature = "tokenizers")),
+            ("cli", cfg!(feature = "cli")),
+        ];
+        let features: Vec<_> =
+            features.into_iter().filter_map(|(name, is_on)| is_on.then_some(name)).collect();
+        cargo.args(["--no-default-features", "--features", &features.join(",")]);
         let output = cargo.output().unwrap();
         assert!(output.status.success(), "the example does not build");
         let artifacts = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap());

@@ -12,6 +12,12 @@ pub enum DecodeError {
         /// One more than the highest id.
         vocab_size: u32,
     },
+    /// A pattern from the model's own files gave up on a token's text.
+    #[error("a pattern of the decoder could not be run")]
+    Split {
+        /// What the pattern engine says.
+        source: crate::split::SplitError,
+    },
     /// The `tokenizers` crate, which runs the pipelines no engine here covers, refused the ids.
     #[error("the tokenizers crate could not decode the ids")]
     Crate {

@@ -71,7 +71,7 @@ impl Decoder {
             // Once the beginning is over, each id is its piece, until an EOS comes.
             if !(self.first || self.strip || self.strip_first || self.held.is_some()) && held != Some(id) {
                 let run = rest.iter().position(|&id| held == Some(id)).unwrap_or(rest.len());
-                vocabulary.append_pieces(&rest[..run], hidden, out)?;
+                vocabulary.append_pieces(&rest[..run], hidden, 0, out)?;
                 rest = &rest[run..];
             } else {
                 self.push(recipe, vocabulary, id, out).ok_or(id)?;

@@ -1,5 +1,6 @@
 //! Ids → text, as each source renders them.
 
+pub(crate) mod chain;
 mod error;
 mod llama_cpp;
 mod options;

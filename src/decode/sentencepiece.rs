@@ -2,6 +2,7 @@
 
 use super::options::SpecialText;
 use crate::encode::normalize::{SentencePieceText, Tables};
+use crate::encode::output::Rule;
 use crate::semantics::sentencepiece::Recipe;
 use crate::vocabulary::{Charsmap, SPACE, Trie, Vocabulary, attribute};
 
@@ -64,6 +65,29 @@ impl Decoder {
         Some(())
     }
 
+    /// As [`Decoder::push`] for one id after the other; the error is the one that names no token.
+    pub(crate) fn push_all(
+        &mut self,
+        recipe: &Recipe,
+        vocabulary: &Vocabulary,
+        ids: &[u32],
+        out: &mut Vec<u8>,
+    ) -> Result<(), u32> {
+        let hidden = if self.render { 0 } else { attribute::CONTROL };
+        let mut rest = ids;
+        while let &[id, ref tail @ ..] = rest {
+            // Once the beginning is over, each id is its piece, until bytes come.
+            let begun = !self.at_start && !self.empty && self.bytes.is_empty();
+            if begun && vocabulary.attributes(id) & attribute::BYTE == 0 {
+                rest = &rest[vocabulary.append_pieces(rest, hidden, attribute::BYTE, out)?..];
+            } else {
+                self.push(recipe, vocabulary, id, out).ok_or(id)?;
+                rest = tail;
+            }
+        }
+        Ok(())
+    }
+
     /// Appends what is left when the ids are over.
     pub(crate) fn flush(&mut self, out: &mut Vec<u8>) {
         self.characters(out);
@@ -101,7 +125,7 @@ pub(crate) fn denormalize(recipe: &Recipe, text: &mut Vec<u8>) {
     let Some((normalizer, charsmap)) = &recipe.denormalizer else { return };
     // The loader has parsed it before.
     let Ok(charsmap) = Charsmap::parse(charsmap) else { return };
-    let tables = Tables { charsmap: &charsmap, user_defined: &Trie::default() };
+    let tables = Tables { charsmap: &charsmap, user_defined: &Trie::default(), rule: Rule::default() };
     if let Ok(denormalized) = normalizer.apply(text, tables, None) {
         *text = denormalized;
     }

@@ -11,6 +11,8 @@ use crate::vocabulary::Vocabulary;
 pub(crate) enum State {
     Llama(llama_cpp::Decoder),
     Pipeline(tokenizers::Decoder),
+    /// Decoders that see all tokens at once may change any text with the next id.
+    Chain(Vec<u32>, SpecialText),
     /// A decoder that is not known here may change any text with the next id.
     Crate(Vec<u32>, SpecialText),
     SentencePiece(sentencepiece::Decoder),
@@ -22,10 +24,14 @@ impl State {
     pub(crate) fn new(pipeline: &Pipeline, special: SpecialText) -> Self {
         match pipeline {
             Pipeline::Llama(recipe) => Self::Llama(llama_cpp::Decoder::new(recipe, special)),
+            Pipeline::Tokenizers(recipe) if recipe.renderer.chain.is_some() => {
+                Self::Chain(Vec::new(), special)
+            }
             Pipeline::Tokenizers(recipe) => {
                 Self::Pipeline(tokenizers::Decoder::new(&recipe.renderer, special))
             }
             Pipeline::Crate(wrapped) => match &wrapped.renderer {
+                Some(renderer) if renderer.chain.is_some() => Self::Chain(Vec::new(), special),
                 Some(renderer) => Self::Pipeline(tokenizers::Decoder::new(renderer, special)),
                 None => Self::Crate(Vec::new(), special),
             },
@@ -50,7 +56,7 @@ impl State {
                 Some(renderer) => decoder.push(renderer, vocabulary, id, out),
                 None => None,
             },
-            (Self::Crate(ids, _), _) => vocabulary.text(id).map(|_| ids.push(id)),
+            (Self::Crate(ids, _) | Self::Chain(ids, _), _) => vocabulary.text(id).map(|_| ids.push(id)),
             (Self::SentencePiece(decoder), Pipeline::SentencePiece(recipe)) => {
                 decoder.push(recipe, vocabulary, id, out)
             }
@@ -61,12 +67,23 @@ impl State {
     }
 
     /// Appends what is still held back.
-    pub(crate) fn finish(&mut self, pipeline: &Pipeline, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    pub(crate) fn finish(
+        &mut self,
+        pipeline: &Pipeline,
+        vocabulary: &Vocabulary,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
         match (self, pipeline) {
             (Self::SentencePiece(decoder), _) => decoder.flush(out),
             (Self::Pipeline(decoder), pipeline) => {
                 if let Some(renderer) = renderer(pipeline) {
                     decoder.finish(renderer, out);
+                }
+            }
+            (Self::Chain(ids, special), pipeline) => {
+                if let Some(chain) = renderer(pipeline).and_then(|renderer| renderer.chain.as_ref()) {
+                    let text = chain.decode(vocabulary, ids, *special);
+                    out.extend_from_slice(text.map_err(|source| DecodeError::Split { source })?.as_bytes());
                 }
             }
             (Self::Crate(ids, special), Pipeline::Crate(wrapped)) => {
@@ -87,7 +104,16 @@ impl State {
     ) -> Result<(), DecodeError> {
         let known = match (&mut *self, pipeline) {
             (Self::Llama(decoder), Pipeline::Llama(recipe)) => decoder.push_all(recipe, vocabulary, ids, out),
-            (Self::Tiktoken(decoder), _) => vocabulary.append_pieces(ids, decoder.hidden(), out),
+            (Self::Tiktoken(decoder), _) => {
+                vocabulary.append_pieces(ids, decoder.hidden(), 0, out).map(|_| ())
+            }
+            (Self::Pipeline(decoder), pipeline) => match renderer(pipeline) {
+                Some(renderer) => decoder.push_all(renderer, vocabulary, ids, out),
+                None => ids.first().map_or(Ok(()), |&id| Err(id)),
+            },
+            (Self::SentencePiece(decoder), Pipeline::SentencePiece(recipe)) => {
+                decoder.push_all(recipe, vocabulary, ids, out)
+            }
             _ => return ids.iter().try_for_each(|&id| self.push(pipeline, vocabulary, id, out)),
         };
         known.map_err(|id| DecodeError::UnknownId { id, vocab_size: vocabulary.len })
@@ -139,7 +165,7 @@ pub(crate) fn decode_into(
     let before = bytes.len();
     let mut state = State::new(pipeline, special);
     state.push_all(pipeline, vocabulary, ids, bytes).inspect_err(|_| bytes.truncate(before))?;
-    state.finish(pipeline, bytes).inspect_err(|_| bytes.truncate(before))?;
+    state.finish(pipeline, vocabulary, bytes).inspect_err(|_| bytes.truncate(before))?;
     if cleans(pipeline) && before == 0 {
         clean(pipeline, bytes);
     } else if cleans(pipeline) {

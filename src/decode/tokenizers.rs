@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::chain::Chain;
 use super::options::SpecialText;
 use crate::vocabulary::{Vocabulary, attribute};
 
@@ -16,6 +17,8 @@ pub(crate) struct Renderer {
     pub(crate) byte_fallback: bool,
     /// So many of this character are stripped from the beginning of the text.
     pub(crate) strip: Option<(char, u32)>,
+    /// In place of all that: decoders that see all tokens at once.
+    pub(crate) chain: Option<Chain>,
 }
 
 /// What the first token renders to.
@@ -89,6 +92,30 @@ impl Decoder {
         Some(())
     }
 
+    /// As [`Decoder::push`] for one id after the other; the error is the one that names no token.
+    pub(crate) fn push_all(
+        &mut self,
+        renderer: &Renderer,
+        vocabulary: &Vocabulary,
+        ids: &[u32],
+        out: &mut Vec<u8>,
+    ) -> Result<(), u32> {
+        let hidden = if self.render { 0 } else { attribute::CONTROL };
+        let stops = if renderer.byte_fallback { attribute::BYTE } else { 0 };
+        let mut rest = ids;
+        while let &[id, ref tail @ ..] = rest {
+            // Once the beginning is over, each id is its piece, until bytes come.
+            if !self.first && self.strip == 0 && self.run.is_empty() && vocabulary.attributes(id) & stops == 0
+            {
+                rest = &rest[vocabulary.append_pieces(rest, hidden, stops, out)?..];
+            } else {
+                self.push(renderer, vocabulary, id, out).ok_or(id)?;
+                rest = tail;
+            }
+        }
+        Ok(())
+    }
+
     /// Appends what the ids so far add once it is known that none follows.
     pub(crate) fn finish(&mut self, renderer: &Renderer, out: &mut Vec<u8>) {
         self.end_run(renderer, out);
@@ -122,6 +149,12 @@ impl Decoder {
         }
         out.extend_from_slice(text);
     }
+}
+
+/// The byte that a token such as `<0x0A>` stands for, by the library's own test: it lets `<0x+A>` pass.
+pub(crate) fn byte_of(text: &str) -> Option<u8> {
+    let digits = text.strip_prefix("<0x")?.strip_suffix('>')?;
+    if digits.len() == 2 { u8::from_str_radix(digits, 16).ok() } else { None }
 }
 
 /// The clean-up of the `WordPiece` decoder, token by token: no space before punctuation and English contractions.

@@ -1,10 +1,18 @@
 //! Cutting a text at the added tokens that stand in it.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use super::error::EncodeError;
 use super::special_tokens::Specials;
 use crate::vocabulary::{Vocabulary, attribute};
+
+/// Whether `\w` matches a character.
+fn is_word(c: char) -> bool {
+    static WORD: LazyLock<Option<fancy_regex::Regex>> = LazyLock::new(|| fancy_regex::Regex::new(r"\w").ok());
+    let matches = |word: &fancy_regex::Regex| word.is_match(c.encode_utf8(&mut [0; 4])).ok();
+    WORD.as_ref().and_then(matches).unwrap_or_default()
+}
 
 /// Calls `each` with the added tokens of `text`, and with what lies between them (`None`), in order; nothing is empty.
 ///
@@ -40,6 +48,12 @@ pub(crate) fn cut(
         at = start + len;
         let (mut start, mut stop) = (start, at);
         let attributes = vocabulary.attributes(id);
+        if attributes & attribute::SINGLE_WORD != 0
+            && (text[..start].chars().next_back().is_some_and(is_word)
+                || text[stop..].chars().next().is_some_and(is_word))
+        {
+            continue;
+        }
         if attributes & attribute::LSTRIP != 0 {
             start = text[..start].trim_end().len().max(open);
         }

@@ -6,7 +6,8 @@ use bytemuck::{Pod, Zeroable};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::output::Sink;
-use crate::split::Piece;
+use crate::memory::{Zeroed, prefetch};
+use crate::split::{BLOCK, Piece};
 use crate::vocabulary::load;
 
 /// The longest word that makes, with its length, one 16-byte key. 99.8 % of English words do; of scripts that take two or three
@@ -78,8 +79,8 @@ struct Long {
 /// It begins small, because clearing a megabyte takes longer than encoding a sentence, and grows with what it is given to remember.
 pub(crate) struct Memo {
     /// As many as a power of two; so are the others.
-    sets: Box<[Set]>,
-    long: Box<[Long]>,
+    sets: Zeroed<Set>,
+    long: Zeroed<Long>,
     /// The bytes of longer words.
     bytes: Vec<u8>,
     /// Ids that are too many for a slot, and those of longer words.
@@ -106,7 +107,7 @@ pub(crate) struct ShortKey {
 
 impl ShortKey {
     /// Of no word. No slot has it: those that are taken have a length, the others no text.
-    const NONE: Self = Self { key: [1, 0], hash: 0 };
+    pub(crate) const NONE: Self = Self { key: [1, 0], hash: 0 };
 
     #[inline]
     fn new(key: [u64; 2], len: usize) -> Self {
@@ -154,8 +155,8 @@ impl MemoKey {
 impl Memo {
     pub(crate) fn new() -> Self {
         Self {
-            sets: bytemuck::zeroed_slice_box(*SETS.start()),
-            long: bytemuck::zeroed_slice_box(*LONG_SLOTS.start()),
+            sets: Zeroed::new(*SETS.start()),
+            long: Zeroed::new(*LONG_SLOTS.start()),
             bytes: Vec::new(),
             spilled: Vec::new(),
             remembered: 0,
@@ -165,7 +166,7 @@ impl Memo {
 
     #[cold]
     fn grow(&mut self) {
-        let more = bytemuck::zeroed_slice_box(4 * self.sets.len());
+        let more = Zeroed::new(4 * self.sets.len());
         let old = std::mem::replace(&mut self.sets, more);
         for slot in old.iter().flat_map(|set| set.slots.iter().rev()) {
             let key = [slot.key[0], slot.key[1] & !COUNT_BITS];
@@ -180,8 +181,8 @@ impl Memo {
 
     #[cold]
     fn grow_long(&mut self) {
-        let more = bytemuck::zeroed_slice_box(4 * self.long.len());
-        for long in std::mem::replace(&mut self.long, more) {
+        let more = Zeroed::new(4 * self.long.len());
+        for &long in &*std::mem::replace(&mut self.long, more) {
             if long.bytes[1] != 0 {
                 let slot = long.hash as usize & (self.long.len() - 1);
                 self.long[slot] = long;
@@ -203,33 +204,21 @@ impl Memo {
         }
     }
 
-    /// The slot of a key, found without a branch between the two it may be in.
+    /// The memory of short words, to look up many of them.
     #[inline]
-    fn find(&self, key: ShortKey) -> Option<&Slot> {
-        let set = self.sets.get(key.hash as usize & (self.sets.len() - 1))?;
-        let [first, second] = &set.slots;
-        let (first, second) = (first.is(key.key), second.is(key.key));
-        if first | second { Some(&set.slots[usize::from(second)]) } else { None }
+    pub(crate) fn short_words(&self) -> ShortWords<'_> {
+        ShortWords { sets: &self.sets, spilled: &self.spilled }
     }
 
     /// Gives the ids remembered for a word to `sink`; `false` when there are none.
     #[inline]
-    pub(crate) fn recall_short(&self, key: ShortKey, sink: &mut impl Sink) -> bool {
-        let Some(slot) = self.find(key) else { return false };
-        let count = slot.count();
-        if count <= MOST_IDS {
-            sink.push_few(&slot.ids, count);
-        } else {
-            sink.push_all(self.spilled([slot.ids[0], slot.ids[1]]));
-        }
-        true
-    }
-
-    /// As [`Memo::recall_short`], for a word of any length.
-    #[inline]
     pub(crate) fn recall(&self, key: MemoKey, word: &[u8], sink: &mut impl Sink) -> bool {
         let hash = match key {
-            MemoKey::Short(key) => return self.recall_short(key, sink),
+            MemoKey::Short(key) => {
+                let Some(slot) = self.short_words().find(key) else { return false };
+                sink.push_all(self.short_words().ids(slot));
+                return true;
+            }
             MemoKey::Long(hash) => hash,
         };
         let Some(long) = self.long.get(hash as usize & (self.long.len() - 1)) else { return false };
@@ -241,24 +230,8 @@ impl Memo {
         true
     }
 
-    fn spilled(&self, [at, len]: [u32; 2]) -> &[u32] {
-        self.spilled.get(at as usize..(at + len) as usize).unwrap_or_default()
-    }
-
-    /// The keys of words of a text into `keys`, whatever was there; [`ShortKey::NONE`] for those that are longer.
-    ///
-    /// Looks at where each belongs, so that it is near when it is asked for; what it saw there comes back only to be seen.
-    #[inline]
-    pub(crate) fn keys(&self, text: &[u8], words: &[Piece], keys: &mut Vec<ShortKey>) -> u64 {
-        keys.clear();
-        let mut seen = 0;
-        keys.extend(words.iter().map(|word| {
-            let key = ShortKey::within(text, word.start as usize, (word.end - word.start) as usize);
-            let set = self.sets.get(key.hash as usize & (self.sets.len() - 1));
-            seen ^= set.map_or(0, |set| set.slots[0].key[0]);
-            key
-        }));
-        seen
+    fn spilled(&self, place: [u32; 2]) -> &[u32] {
+        self.short_words().spilled(place)
     }
 
     /// Remembers the ids of a word.
@@ -310,6 +283,70 @@ impl Memo {
         [at, ids.len() as u32]
     }
 }
+
+/// What is remembered of short words.
+#[derive(Clone, Copy)]
+pub(crate) struct ShortWords<'m> {
+    sets: &'m [Set],
+    spilled: &'m [u32],
+}
+
+impl<'m> ShortWords<'m> {
+    /// The slot of a key, found without a branch between the two it may be in.
+    #[inline]
+    fn find(self, key: ShortKey) -> Option<&'m Slot> {
+        let set = self.sets.get(key.hash as usize & (self.sets.len() - 1))?;
+        let [first, second] = &set.slots;
+        let (first, second) = (first.is(key.key), second.is(key.key));
+        if first | second { Some(&set.slots[usize::from(second)]) } else { None }
+    }
+
+    fn spilled(self, [at, len]: [u32; 2]) -> &'m [u32] {
+        self.spilled.get(at as usize..(at + len) as usize).unwrap_or_default()
+    }
+
+    fn ids(self, slot: &'m Slot) -> &'m [u32] {
+        let count = slot.count();
+        slot.ids.get(..count).unwrap_or_else(|| self.spilled([slot.ids[0], slot.ids[1]]))
+    }
+
+    /// The keys of words of a text into `keys`, [`ShortKey::NONE`] for those that are longer. Has the place where each belongs fetched.
+    #[inline]
+    pub(crate) fn keys(self, text: &[u8], words: &[Piece], keys: &mut Keys) {
+        for (key, word) in keys.iter_mut().zip(words) {
+            *key = ShortKey::within(text, word.start as usize, (word.end - word.start) as usize);
+            if let Some(set) = self.sets.get(key.hash as usize & (self.sets.len() - 1)) {
+                prefetch(set);
+            }
+        }
+    }
+
+    /// Writes the ids of words into `ids` until one is not remembered. Gives how many words and how many ids these are.
+    #[inline]
+    pub(crate) fn recall_all(self, keys: &[ShortKey], ids: &mut Ids) -> (usize, usize) {
+        let mut len = 0;
+        for (i, &key) in keys.iter().enumerate() {
+            let Some(slot) = self.find(key) else { return (i, len) };
+            let count = slot.count();
+            if count <= MOST_IDS
+                && let Some(room) = ids.get_mut(len..).and_then(|rest| rest.first_chunk_mut())
+            {
+                // All of them, which is one store; those behind are overwritten.
+                *room = slot.ids;
+                len += count;
+            } else {
+                return (i, len);
+            }
+        }
+        (keys.len(), len)
+    }
+}
+
+/// Room for the keys of a block of words.
+pub(crate) type Keys = [ShortKey; BLOCK];
+
+/// Room for the ids of a block of words that have few each.
+pub(crate) type Ids = [u32; BLOCK * MOST_IDS];
 
 /// One multiplication to 128 bits, both halves of which count.
 #[inline]

@@ -1,8 +1,18 @@
 //! Where ids go: a vector, a counter, or a vector with the place of each id in the text.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::encode::memo::MOST_IDS;
+/// What counts as the place of rewritten text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Rule {
+    /// The bytes that it comes from, all of them and no others.
+    #[default]
+    Bytes,
+    /// What `Encoding.offsets` of the `tokenizers` library says: whole characters, of several that became one only the first, and what
+    /// is inserted stands where the character before it does.
+    Library,
+}
 
 /// Takes ids in order. One encoder serves all sinks; what a sink does not need is never computed.
 pub(crate) trait Sink {
@@ -11,6 +21,12 @@ pub(crate) trait Sink {
 
     /// Takes an id whose text stands at `span` of the original text (`0..0` where [`Sink::SPANS`] is false).
     fn push(&mut self, id: u32, span: Range<usize>);
+
+    /// As [`Sink::push`], of a token that stands for `text` in the rewritten text; only called where [`Sink::SPANS`] is true.
+    #[inline]
+    fn push_text(&mut self, id: u32, span: Range<usize>, _text: &[u8]) {
+        self.push(id, span);
+    }
 
     /// Takes ids without places; only called where [`Sink::SPANS`] is false.
     fn push_all(&mut self, ids: &[u32]);
@@ -21,19 +37,15 @@ pub(crate) trait Sink {
         false
     }
 
+    /// How places are counted where text is rewritten; only asked where [`Sink::SPANS`] is true.
+    #[inline]
+    fn rule(&self) -> Rule {
+        Rule::Bytes
+    }
+
     /// Hears that a word ends, or a special token; only called where [`Sink::SPANS`] is true.
     #[inline]
     fn end_word(&mut self) {}
-
-    /// Hears that so many words follow.
-    #[inline]
-    fn reserve(&mut self, _words: usize) {}
-
-    /// Takes the first `count` of `ids`; only called where [`Sink::SPANS`] is false.
-    #[inline]
-    fn push_few(&mut self, ids: &[u32; MOST_IDS], count: usize) {
-        self.push_all(&ids[..count.min(MOST_IDS)]);
-    }
 }
 
 impl Sink for Vec<u32> {
@@ -47,19 +59,6 @@ impl Sink for Vec<u32> {
     #[inline]
     fn push_all(&mut self, ids: &[u32]) {
         self.extend_from_slice(ids);
-    }
-
-    #[inline]
-    fn reserve(&mut self, words: usize) {
-        Vec::reserve(self, (words + 1) * MOST_IDS);
-    }
-
-    #[inline]
-    fn push_few(&mut self, ids: &[u32; MOST_IDS], count: usize) {
-        // All of them, which is one store, and then not those behind: quicker than a copy of any length.
-        let len = self.len() + count;
-        self.extend_from_slice(ids);
-        self.truncate(len);
     }
 }
 
@@ -109,6 +108,9 @@ pub(crate) struct WithOffsets {
     pub(crate) offsets: Vec<Range<usize>>,
     /// How many ids there are up to the end of each word, if that is wanted.
     pub(crate) word_ends: Option<Vec<usize>>,
+    pub(crate) rule: Rule,
+    /// By [`Rule::Library`], how many characters of white space, or `Ġ`, each text begins and ends with, where it does.
+    pub(crate) spaces: HashMap<usize, (usize, usize)>,
 }
 
 impl Sink for WithOffsets {
@@ -119,8 +121,22 @@ impl Sink for WithOffsets {
         self.offsets.push(span);
     }
 
+    fn push_text(&mut self, id: u32, span: Range<usize>, text: &[u8]) {
+        if self.rule == Rule::Library {
+            let spaces = outer_spaces(&String::from_utf8_lossy(text));
+            if spaces != (0, 0) {
+                self.spaces.insert(self.ids.len(), spaces);
+            }
+        }
+        self.push(id, span);
+    }
+
     fn push_all(&mut self, _: &[u32]) {
         unreachable!("only sinks without spans take bare ids");
+    }
+
+    fn rule(&self) -> Rule {
+        self.rule
     }
 
     fn end_word(&mut self) {
@@ -128,6 +144,12 @@ impl Sink for WithOffsets {
             ends.push(self.ids.len());
         }
     }
+}
+
+/// How many characters of white space, or `Ġ`, a text begins and ends with.
+pub(crate) fn outer_spaces(text: &str) -> (usize, usize) {
+    let is_space = |c: &char| *c == 'Ġ' || c.is_whitespace();
+    (text.chars().take_while(is_space).count(), text.chars().rev().take_while(is_space).count())
 }
 
 /// Makes one id of several unknown ones in a row, also across words.
@@ -158,6 +180,10 @@ impl<S: Sink> Sink for FuseUnknown<'_, S> {
     #[inline]
     fn is_full(&self) -> bool {
         self.sink.is_full()
+    }
+
+    fn rule(&self) -> Rule {
+        self.sink.rule()
     }
 
     #[inline]

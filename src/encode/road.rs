@@ -7,6 +7,7 @@
 //! A source only says which stages, with which parameters, in which order.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::added_tokens;
 use super::error::EncodeError;
@@ -82,7 +83,7 @@ pub(crate) enum Step {
 #[derive(Clone, Copy)]
 pub(crate) struct Encoder<'t> {
     pub(crate) road: &'t Road,
-    pub(crate) vocabulary: &'t Vocabulary,
+    pub(crate) vocabulary: &'t Arc<Vocabulary>,
     pub(crate) specials: &'t Specials,
     /// Where special tokens are not recognised; only a sink that wants spans may ask for it.
     pub(crate) literal: Literal<'t>,
@@ -146,7 +147,11 @@ impl Encoder<'_> {
                     return added_tokens::cut(specials, vocabulary, text, false, is_text, &mut |id, span| {
                         match id {
                             Some(id) => {
-                                sink.push(id, if S::SPANS { alignment.original(span) } else { 0..0 });
+                                if S::SPANS {
+                                    sink.push_text(id, alignment.original(span.clone()), &text[span]);
+                                } else {
+                                    sink.push(id, 0..0);
+                                }
                                 sink.end_word();
                                 Ok(())
                             }
@@ -248,9 +253,9 @@ impl<S: Sink> Run<'_, '_, S> {
                 Next::Steps(steps) => self.steps(steps, text, at, begins),
             };
         };
-        let Vocabulary { charsmap, prefixes, .. } = self.encoder.vocabulary;
+        let Vocabulary { charsmap, prefixes, .. } = &**self.encoder.vocabulary;
         let mut places = S::SPANS.then(Vec::new);
-        let tables = Tables { charsmap, user_defined: prefixes };
+        let tables = Tables { charsmap, user_defined: prefixes, rule: self.words.sink.rule() };
         match first.apply(text, begins, tables, places.as_mut())? {
             Cow::Borrowed(text) => self.rewrite(rest, next, text, at, begins),
             Cow::Owned(rewritten) => {
@@ -272,7 +277,11 @@ impl<S: Sink> Run<'_, '_, S> {
                 let begins = begins && span.start == 0;
                 return self.steps(&road.steps, &text[span.clone()], at.part(span.start), begins);
             };
-            self.words.sink.push(id, if S::SPANS { at.original(span) } else { 0..0 });
+            if S::SPANS {
+                self.words.sink.push_text(id, at.original(span.clone()), &text[span]);
+            } else {
+                self.words.sink.push(id, 0..0);
+            }
             self.words.sink.end_word();
             Ok(())
         })

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::memo::{Memo, ShortKey};
+use super::memo::{Ids, Keys, Memo, ShortKey};
 use crate::model::Scratch;
 use crate::model::tokens::Tokens;
 
@@ -10,9 +10,9 @@ use crate::model::tokens::Tokens;
 pub(crate) struct ThreadState {
     pub(crate) memo: Memo,
     /// The keys of a block of words.
-    pub(crate) keys: Vec<ShortKey>,
-    /// What was seen of the memo when they were made.
-    pub(crate) seen: u64,
+    pub(crate) keys: Box<Keys>,
+    /// Ids of words of the block that are remembered.
+    pub(crate) ids: Box<Ids>,
     /// The tokens of the word at hand.
     pub(crate) tokens: Tokens,
     pub(crate) scratch: Scratch,
@@ -26,8 +26,8 @@ impl ThreadState {
     fn new() -> Self {
         Self {
             memo: Memo::new(),
-            keys: Vec::new(),
-            seen: 0,
+            keys: Box::new([ShortKey::NONE; _]),
+            ids: Box::new([0; _]),
             tokens: Tokens::default(),
             scratch: Scratch::default(),
             word: Vec::new(),

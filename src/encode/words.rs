@@ -1,19 +1,20 @@
 //! The loop over words: a word is looked up in the memo, or goes through the model and is remembered.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::error::EncodeError;
 use super::memo::MemoKey;
 use super::output::{At, Sink};
 use super::thread_state::ThreadState;
 use crate::model::Model;
-use crate::split::{GgufSplit, Piece, PreTokenizer, Split};
+use crate::split::{BLOCK, Piece, PreTokenizer, SplitError};
 use crate::vocabulary::{SPACE, Vocabulary};
 
 /// What words go through, and where their ids go.
 pub(crate) struct Words<'w, S> {
     pub(crate) model: &'w Model,
-    pub(crate) vocabulary: &'w Vocabulary,
+    pub(crate) vocabulary: &'w Arc<Vocabulary>,
     /// Words of fewer bytes are cut where no merge can reach across.
     pub(crate) unit_limit: usize,
     pub(crate) state: &'w mut ThreadState,
@@ -42,23 +43,32 @@ impl<S: Sink> Words<'_, S> {
         result
     }
 
-    /// Words of a text, without their places. First the keys of all, then the look-ups, so that the processor may wait for many places
-    /// in the memo at once.
+    /// Words of a text, without their places.
     fn block(&mut self, text: &[u8], words: &[Piece], at: At<'_>) -> Result<(), EncodeError> {
-        let mut keys = std::mem::take(&mut self.state.keys);
-        self.state.seen = self.state.memo.keys(text, words, &mut keys);
-        self.sink.reserve(words.len());
-        let mut result = Ok(());
-        for (&key, word) in keys.iter().zip(words) {
-            if !self.state.memo.recall_short(key, self.sink) {
-                result = self.word(text, word.range(), Is::Word, at);
-                if result.is_err() {
-                    break;
-                }
-            }
+        self.recall(text, words, |this, word| this.word(text, word, Is::Word, at))
+    }
+
+    /// Looks words up, and has `other` take care of those that are not remembered or not short. First the keys of all, then the
+    /// look-ups, so that the processor may wait for many places in the memo at once.
+    #[inline]
+    fn recall(
+        &mut self,
+        text: &[u8],
+        words: &[Piece],
+        other: impl Fn(&mut Self, Range<usize>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let ThreadState { memo, keys, .. } = &mut *self.state;
+        memo.short_words().keys(text, words, keys);
+        let mut next = 0;
+        loop {
+            let ThreadState { memo, keys, ids, .. } = &mut *self.state;
+            let (found, len) = memo.short_words().recall_all(&keys[next..words.len()], ids);
+            self.sink.push_all(&ids[..len]);
+            next += found;
+            let Some(word) = words.get(next) else { return Ok(()) };
+            other(self, word.range())?;
+            next += 1;
         }
-        self.state.keys = keys;
-        result
     }
 
     /// One word of a text.
@@ -117,13 +127,18 @@ impl<S: Sink> Words<'_, S> {
         }
         if S::SPANS {
             for (&id, &(start, end)) in tokens.ids.iter().zip(&tokens.spans) {
-                self.sink.push(id, at.original(start as usize..end as usize));
+                let span = start as usize..end as usize;
+                let text = word.get(span.clone()).unwrap_or_default();
+                self.sink.push_text(id, at.original(span), text);
             }
         } else {
             self.sink.push_all(&tokens.ids);
         }
         if let Some(key) = key {
             memo.remember(key, given, &tokens.ids);
+        }
+        if scratch.bpe.wants_compiled() {
+            self.model.compile_beside(self.vocabulary);
         }
         if tokens.ids.len() > MOST_KEPT {
             tokens.shrink_to(MOST_KEPT);
@@ -133,50 +148,74 @@ impl<S: Sink> Words<'_, S> {
 
     /// A well-formed text in which spaces stand for `▁`, cut into units and, with `lines`, into lines before. It is never rewritten as
     /// a whole: only a unit that is not remembered is. With `prefix` a `▁` goes in front.
-    pub(crate) fn escaped(&mut self, text: &[u8], prefix: bool, lines: bool) -> Result<(), EncodeError> {
-        if !lines {
-            return self.escaped_units(text, prefix);
-        }
+    pub(crate) fn escaped(&mut self, text: &[u8], mut prefix: bool, lines: bool) -> Result<(), EncodeError> {
+        SplitError::check_len(text)?;
+        let vocabulary = self.vocabulary;
+        let cuts = Cuts { bridges: vocabulary.bridges, neighbours: vocabulary.compiled.neighbours() };
+        let mut units = [Piece::default(); BLOCK];
+        let mut len = 0;
         let mut result = Ok(());
-        Split::Gguf(GgufSplit::Gemma4).split(text, &mut |line| {
-            if result.is_err() || self.sink.is_full() {
-                return;
-            }
-            let line = &text[line];
-            let newlines = line.first() == Some(&b'\n');
-            let token = if newlines { self.model.whole(self.vocabulary, line) } else { None };
-            match token {
-                Some(token) => self.sink.push(token, 0..0),
-                None => result = self.escaped_units(line, false),
-            }
-        })?;
-        result
-    }
-
-    fn escaped_units(&mut self, text: &[u8], mut prefix: bool) -> Result<(), EncodeError> {
-        let mut result = Ok(());
-        spaced_units(text, self.vocabulary.bridges, |unit| {
-            if std::mem::take(&mut prefix) {
+        let mut each = |unit: Range<usize>| {
+            if prefix {
+                prefix = false;
                 let mut word = std::mem::take(&mut self.state.word);
                 word.clear();
                 word.push(b' ');
                 word.extend_from_slice(&text[unit]);
-                result = self.escaped_unit(&word, 0..word.len());
+                result = self.escaped_unit(&word, 0..word.len(), lines);
                 word.shrink_to(MOST_KEPT);
                 self.state.word = word;
             } else {
-                result = self.escaped_unit(text, unit);
+                units[len] = Piece { start: unit.start as u32, end: unit.end as u32 };
+                len += 1;
+                if len == BLOCK {
+                    result = self.escaped_block(text, &units, lines);
+                    len = 0;
+                }
             }
             result.is_ok() && !self.sink.is_full()
-        });
-        result
+        };
+        let mut start = 0;
+        while start < text.len() {
+            // Lines, and the newlines between them, each for itself.
+            let newline = |at: usize| text.get(at) == Some(&b'\n');
+            let end = match &text[start..] {
+                rest if !lines => start + rest.len(),
+                rest if newline(start) => start + rest.iter().take_while(|&&byte| byte == b'\n').count(),
+                rest => memchr::memchr(b'\n', rest).map_or(text.len(), |at| start + at),
+            };
+            let more = if lines && newline(start) {
+                each(start..end)
+            } else {
+                spaced_units(text, start..end, &cuts, &mut each)
+            };
+            if !more {
+                break;
+            }
+            start = end;
+        }
+        if result.is_err() || self.sink.is_full() {
+            return result;
+        }
+        self.escaped_block(text, &units[..len], lines)
+    }
+
+    fn escaped_block(&mut self, text: &[u8], units: &[Piece], lines: bool) -> Result<(), EncodeError> {
+        self.recall(text, units, |words, unit| words.escaped_unit(text, unit, lines))
     }
 
     #[inline]
-    fn escaped_unit(&mut self, text: &[u8], unit: Range<usize>) -> Result<(), EncodeError> {
+    fn escaped_unit(&mut self, text: &[u8], unit: Range<usize>, lines: bool) -> Result<(), EncodeError> {
         let key = MemoKey::within(text, unit.clone());
         let unit = &text[unit];
         if key.is_some_and(|key| self.state.memo.recall(key, unit, self.sink)) {
+            return Ok(());
+        }
+        if lines
+            && unit.first() == Some(&b'\n')
+            && let Some(token) = self.model.whole(self.vocabulary, unit)
+        {
+            self.sink.push(token, 0..0);
             return Ok(());
         }
         self.escaped_miss(unit, key)
@@ -214,15 +253,44 @@ enum Is {
 /// So many bytes of a rewritten word, and so many of its tokens, a thread keeps room for.
 const MOST_KEPT: usize = 1 << 16;
 
-/// As [`Vocabulary::words`], for a text whose spaces are still to be rewritten, and as far as `each` wants more.
+/// Where a text may be cut.
+struct Cuts<'v> {
+    /// As [`Vocabulary::bridges`].
+    bridges: [u64; 4],
+    /// As [`CompiledMerges::neighbours`](crate::vocabulary::CompiledMerges::neighbours).
+    neighbours: Option<&'v [u64; 1 << 10]>,
+}
+
+/// As [`Vocabulary::words`], for a part of a text whose spaces are still to be rewritten, and as far as `each` wants more. Says whether
+/// it does at the end.
 #[inline]
-fn spaced_units(text: &[u8], bridges: [u64; 4], mut each: impl FnMut(Range<usize>) -> bool) {
+fn spaced_units(
+    text: &[u8],
+    range: Range<usize>,
+    cuts: &Cuts<'_>,
+    each: &mut impl FnMut(Range<usize>) -> bool,
+) -> bool {
+    let text = &text[..range.end];
     let marker = |at: usize| match text.get(at) {
         Some(b' ') => 1,
         Some(0xE2) if text[at..].starts_with(SPACE) => SPACE.len(),
         _ => 0,
     };
-    let (mut start, mut at) = (0, 0);
+    // A unit whose letters begin at `letters`, in parts where no two neighbours are in one token.
+    let mut unit = |mut start: usize, letters: usize, end: usize| {
+        let Some(neighbours) = cuts.neighbours else { return each(start..end) };
+        for at in letters + 1..end {
+            let pair = usize::from(u16::from_le_bytes([text[at - 1], text[at]]));
+            if neighbours[pair / 64] >> (pair % 64) & 1 == 0 {
+                if !each(start..at) {
+                    return false;
+                }
+                start = at;
+            }
+        }
+        each(start..end)
+    };
+    let (mut start, mut letters, mut at) = (range.start, range.start, range.start);
     loop {
         at = next_space(text, at);
         if at == text.len() {
@@ -235,10 +303,10 @@ fn spaced_units(text: &[u8], bridges: [u64; 4], mut each: impl FnMut(Range<usize
         }
         if at > start {
             let before = text[at - 1];
-            let bridged = bridges[usize::from(before >> 6)] >> (before & 63) & 1 != 0;
+            let bridged = cuts.bridges[usize::from(before >> 6)] >> (before & 63) & 1 != 0;
             if !bridged {
-                if !each(start..at) {
-                    return;
+                if !unit(start, letters, at) {
+                    return false;
                 }
                 start = at;
             }
@@ -247,10 +315,9 @@ fn spaced_units(text: &[u8], bridges: [u64; 4], mut each: impl FnMut(Range<usize
             at += len;
             len = marker(at);
         }
+        letters = at;
     }
-    if start < text.len() {
-        each(start..text.len());
-    }
+    start == text.len() || unit(start, letters, text.len())
 }
 
 /// Where the first space from `at` on begins, or what could be a `▁`; the length of `text` if there is none.

@@ -65,6 +65,14 @@ pub enum ModelError {
         /// Where and why.
         source: ParseError,
     },
+    /// The file is named `.gguf` and was not downloaded: it is empty, a Git LFS pointer or an HTML page.
+    #[error("expected a GGUF at {path}, found {found}")]
+    NotDownloaded {
+        /// The file.
+        path: PathBuf,
+        /// What is there, and what to do.
+        found: String,
+    },
     /// The file is a later shard of a split model, and the first, which alone carries the tokenizer, is not beside it.
     #[error("{path} is shard {number} of {count} and carries no tokenizer: put the first shard beside it")]
     FirstShardMissing {

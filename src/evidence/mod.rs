@@ -25,9 +25,9 @@ use crate::mmap::Prefix;
 pub(crate) use directory::{Listing, TokenizerFile};
 pub use error::{Error, ModelError};
 pub use repository::{NameSource, Repository, RepositoryKind};
-pub(crate) use sniff::sniff;
 use sniff::sniff_file;
 pub use sniff::{Format, TokenizerKind};
+pub(crate) use sniff::{not_downloaded, sniff};
 
 /// What is at a path.
 ///
@@ -288,10 +288,12 @@ impl Evidence {
     }
 
     /// Records that a file which is named as a GGUF is none, unless its name promises nothing.
-    fn expect_gguf(&mut self, path: &Path, file: Prefix) {
+    fn expect_gguf(&mut self, path: &Path, mut file: Prefix) {
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) {
             self.model.get_or_insert_with(|| (path.to_owned(), self.format));
-            if let Err(error) = Gguf::read(path, file) {
+            if let Some(found) = file.read(4096).ok().and_then(not_downloaded) {
+                self.model_error = Some(ModelError::NotDownloaded { path: path.to_owned(), found });
+            } else if let Err(error) = Gguf::read(path, file) {
                 self.model_error = Some(error.into());
             }
         }

@@ -110,12 +110,35 @@ pub(crate) fn sniff_file(file: &mut Prefix, name: &str) -> io::Result<Format> {
     }
 }
 
+/// What is there in place of a file that was not downloaded, in words that say what to do; `None` for any other content.
+pub(crate) fn not_downloaded(bytes: &[u8]) -> Option<String> {
+    let head = &bytes[..bytes.len().min(HEAD)];
+    if head.is_empty() {
+        return Some("an empty file (0 bytes); download it again".into());
+    }
+    if head.starts_with(GIT_LFS) {
+        let size = head.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"size "));
+        let size = size.map_or_else(String::new, |size| {
+            format!(" to {} bytes", String::from_utf8_lossy(&size[..size.len().min(20)]))
+        });
+        return Some(format!("a Git LFS pointer{size}; `git lfs pull` in its repository fetches the file"));
+    }
+    let start = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head).trim_ascii_start();
+    let is_html = [&b"<!doctype html"[..], b"<html"]
+        .iter()
+        .any(|tag| start.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag)));
+    is_html.then(|| {
+        "an HTML page, as servers send it for an error or to sign in; download the file again, with a token if the repository is gated"
+            .into()
+    })
+}
+
 /// The format of a file of `len` bytes that begins with `head`; `None` for a JSON object that does not show it there.
 fn sniff_head(head: &[u8], len: u64, name: &str) -> Option<Format> {
     if Gguf::has_magic(head) {
         return Some(Format::Gguf);
     }
-    if head.starts_with(b"version https://git-lfs.github.com/spec/") {
+    if head.starts_with(GIT_LFS) {
         return Some(Format::GitLfsPointer);
     }
     if super::safetensors::has_header(head, len) {
@@ -349,6 +372,9 @@ fn skip_value(value: &[u8]) -> Option<&[u8]> {
         rest = after;
     }
 }
+
+/// How a Git LFS pointer begins.
+const GIT_LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 const HEAD: usize = 64 << 10;
 /// As much of a JSON file as is looked through, in bytes: several times the largest index or tokenizer known.

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::gguf_error::{FILE, TOKENS, value, vocabulary_error};
 use super::{FormatError, gguf_models};
 use crate::encode::special_tokens::Specials;
 use crate::gguf::Gguf;
@@ -18,8 +19,8 @@ use crate::split::{Pre, PreKind, Split};
 use crate::tokenizer::Tokenizer;
 use crate::unicode;
 use crate::vocabulary::{
-    Alphabet, Builder, EqualLines, Joining, Line, MergesList, NONE, Rank, Vocabulary, VocabularyError,
-    append_unescaped, attribute, decode_alphabet, find_byte, load as load_word,
+    Alphabet, Builder, EqualLines, Joining, Line, MergesList, NONE, Rank, Vocabulary, append_unescaped,
+    attribute, decode_alphabet, find_byte, load as load_word,
 };
 
 /// What to do when the file does not say how its text is cut, or says it in a word that is not known.
@@ -801,27 +802,12 @@ fn missing(key: &str) -> FormatError {
     FormatError::MissingKey { file: FILE.into(), key: key.into() }
 }
 
-pub(super) fn value(key: &str, expected: &str, found: &str) -> FormatError {
-    FormatError::Value {
-        file: FILE.into(),
-        place: key.into(),
-        expected: expected.into(),
-        found: found.into(),
-    }
-}
-
 fn short(key: &str, expected: usize, found: usize) -> FormatError {
     value(key, &format!("one entry for each of the {expected} tokens"), &format!("{found}"))
 }
 
-pub(super) fn vocabulary_error(source: VocabularyError) -> FormatError {
-    FormatError::Vocabulary { file: FILE.into(), source }
-}
-
-pub(super) const FILE: &str = "the GGUF metadata";
 const MODEL: &str = "tokenizer.ggml.model";
 const PRE: &str = "tokenizer.ggml.pre";
-pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
 const SCORES: &str = "tokenizer.ggml.scores";
 const TYPES: &str = "tokenizer.ggml.token_type";
 const MERGES: &str = "tokenizer.ggml.merges";

@@ -1,7 +1,7 @@
 //! What the models of a GGUF file need that match pieces against a text: `bert`, `t5`, `rwkv`, `plamo2` and `plamo3`.
 
 use super::FormatError;
-use super::gguf::{FILE, TOKENS, value, vocabulary_error};
+use super::gguf_error::{FILE, TOKENS, value, vocabulary_error};
 use crate::gguf::Gguf;
 use crate::model::{plamo, rwkv};
 use crate::semantics::llama_cpp::Unigram;

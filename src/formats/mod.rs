@@ -1,6 +1,7 @@
 //! Bytes → vocabulary and recipe, one module a format. Nothing here knows where the bytes came from.
 
 pub(crate) mod gguf;
+mod gguf_error;
 mod gguf_models;
 mod memory;
 pub(crate) mod rwkv;
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use crate::evidence::{Format, TokenizerKind, sniff};
+use crate::evidence::{Format, TokenizerKind, not_downloaded, sniff};
 use crate::mmap::Bytes;
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::VocabularyError;
@@ -61,6 +62,9 @@ pub(crate) fn load_named(files: &Files, name: &str) -> Result<Tokenizer, FormatE
     let bytes = files
         .open(name)?
         .ok_or_else(|| FormatError::Io { file: name.into(), source: io::ErrorKind::NotFound.into() })?;
+    if let Some(found) = not_downloaded(&bytes) {
+        return Err(FormatError::NotDownloaded { file: name.into(), found });
+    }
     let side = SideFiles::read(files);
     let Format::Tokenizer(kind) = sniff(&bytes, name) else {
         return Err(FormatError::UnsupportedModel {
@@ -69,7 +73,7 @@ pub(crate) fn load_named(files: &Files, name: &str) -> Result<Tokenizer, FormatE
             hint: "; expected a tokenizer.json, a SentencePiece model, tiktoken ranks, a tekken.json or a vocabulary list".into(),
         });
     };
-    match kind {
+    let loaded = match kind {
         TokenizerKind::Tiktoken => tiktoken::load(name, &bytes, &side),
         TokenizerKind::Tekken => tekken::load(name, &bytes, &side),
         TokenizerKind::SentencePiece => sentencepiece::load(name, &bytes, &side),
@@ -87,7 +91,15 @@ pub(crate) fn load_named(files: &Files, name: &str) -> Result<Tokenizer, FormatE
             let (vocab, merges) = if is_vocab { (&bytes, &other) } else { (&other, &bytes) };
             vocab_merges::load_vocab_merges(vocab, merges, &side)
         }
-    }
+    };
+    loaded.map_err(|error| match error {
+        FormatError::Malformed { file, source }
+            if source.downcast_ref::<serde_json::Error>().is_some_and(serde_json::Error::is_eof) =>
+        {
+            FormatError::Incomplete { file, bytes: bytes.len(), source }
+        }
+        other => other,
+    })
 }
 
 /// Tokenizer files by the name they go under, wherever they lie: beside a model, in a snapshot, in memory.
@@ -241,6 +253,17 @@ pub enum FormatError {
         /// The names of the files.
         found: Vec<String>,
     },
+    /// Only the `tokenizers` crate can run what the file describes, and this build is without it.
+    #[error(
+        "{file} has what only the `tokenizers` crate runs ({reason}), and this build is without it; build with the cargo feature \
+         `tokenizers`"
+    )]
+    NeedsTokenizers {
+        /// The file.
+        file: String,
+        /// What it is.
+        reason: String,
+    },
     /// The tokens do not make a vocabulary.
     #[error("the tokens of {file} do not make a vocabulary")]
     Vocabulary {
@@ -248,6 +271,24 @@ pub enum FormatError {
         file: String,
         /// Why.
         source: VocabularyError,
+    },
+    /// The file was not downloaded: it is empty, a Git LFS pointer or an HTML page.
+    #[error("expected a tokenizer in {file}, found {found}")]
+    NotDownloaded {
+        /// The file.
+        file: String,
+        /// What is there, and what to do.
+        found: String,
+    },
+    /// The file ends in the middle of its JSON, as a download does that was cut short.
+    #[error("{file} ends too early, after {bytes} bytes; download it again")]
+    Incomplete {
+        /// The file.
+        file: String,
+        /// Its size.
+        bytes: usize,
+        /// Where it ends.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The file is not well-formed.
     #[error("malformed {file}")]

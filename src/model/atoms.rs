@@ -10,11 +10,14 @@
 //! By the second, nothing merges across the character's edges before it is whole. By the first, a merge that takes it is chosen only
 //! when no merge inside of it is left to do: as long as there is one, it has the lower rank. So all merges happen that would have
 //! happened, and in an order that makes no difference.
+//!
+//! Between two such characters that stand side by side in no token nothing ever merges, so the word may be cut there. Most words of
+//! Chinese come apart into one or two characters each.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::vocabulary::{NONE, Pairs, Vocabulary};
+use crate::vocabulary::{NO_MERGE, NONE, PairTable, Vocabulary};
 
 /// The characters of a vocabulary that are whole, and its fragments.
 #[derive(Debug)]
@@ -25,6 +28,21 @@ pub(crate) struct CharacterAtoms {
     boundaries: Box<[u64; 1 << 10]>,
     /// By those bytes.
     fragments: HashMap<[u8; 2], Vec<Fragment>>,
+    /// Which two characters stand side by side in a token, one bit for many of them.
+    neighbours: Box<[u64; NEIGHBOURS / 64]>,
+}
+
+/// 128 kilobytes of bits: a tenth of them is taken for the largest vocabularies.
+const NEIGHBOURS: usize = 1 << 20;
+
+/// Where a word begins anew: what it consists of before anything merges.
+pub(crate) struct Beginning<'s> {
+    /// Symbols, and where their texts begin.
+    pub(crate) symbols: &'s mut Vec<(u32, u32)>,
+    /// How many symbols there are before each place where nothing ever merges across.
+    pub(crate) cuts: &'s mut Vec<u32>,
+    /// Room for work.
+    pub(crate) covered: &'s mut Vec<Range<usize>>,
 }
 
 /// How many bytes are before the boundary, and the text.
@@ -32,24 +50,35 @@ type Fragment = (usize, Box<[u8]>);
 
 impl CharacterAtoms {
     /// `O(tokens + merges)`; some milliseconds for a large vocabulary.
-    pub(crate) fn new(vocabulary: &Vocabulary, pairs: &Pairs) -> Self {
+    pub(crate) fn new(vocabulary: &Vocabulary, pairs: &PairTable) -> Self {
         let mut atoms = Self {
             symbols: vec![NONE; 1 << 16].into(),
             boundaries: Box::new([0; 1 << 10]),
             fragments: HashMap::new(),
+            neighbours: bytemuck::zeroed_box(),
         };
         let symbols = vocabulary.keys.len().saturating_sub(1);
         // The lowest rank of a merge that takes a symbol.
         let mut taken = vec![NONE; symbols];
-        for (left, right, rank, _) in pairs.iter() {
+        for (left, right, place) in pairs.iter() {
             for symbol in [left, right] {
                 if let Some(lowest) = taken.get_mut(symbol as usize) {
-                    *lowest = rank.0.min(*lowest);
+                    *lowest = place.min(*lowest);
                 }
             }
         }
         for symbol in 0..symbols as u32 {
             let key = vocabulary.keys().at(symbol);
+            for part in key.utf8_chunks() {
+                let mut before = None;
+                for character in part.valid().chars().map(u32::from) {
+                    if let Some(before) = before {
+                        let bit = neighbours(before, character);
+                        atoms.neighbours[bit / 64] |= 1 << (bit % 64);
+                    }
+                    before = Some(character);
+                }
+            }
             match key {
                 [0xC2..=0xDF, 0x80..=0xBF] | [0xE0..=0xEF, 0x80..=0xBF, 0x80..=0xBF] => {
                     let Some(last) = last_rank(vocabulary, pairs, key, symbol) else { continue };
@@ -80,15 +109,10 @@ impl CharacterAtoms {
         }
     }
 
-    /// Calls `push(symbol, start)` with the symbols that `word` begins as, a byte being `bytes[byte]`; `covered` is room for work.
-    #[inline]
-    pub(crate) fn start(
-        &self,
-        word: &[u8],
-        bytes: &[u32],
-        covered: &mut Vec<Range<usize>>,
-        mut push: impl FnMut(u32, usize),
-    ) {
+    /// Notes what `word` consists of, a byte being `bytes[byte]`.
+    pub(crate) fn start(&self, word: &[u8], bytes: &[u32], out: Beginning<'_>) {
+        let Beginning { symbols, cuts, covered } = out;
+        cuts.clear();
         covered.clear();
         for (at, pair) in (1..).zip(word.windows(2).map(|pair| [pair[0], pair[1]])) {
             // Between two characters, of which one is not ASCII.
@@ -101,7 +125,7 @@ impl CharacterAtoms {
         }
         let mut next = covered.iter();
         let mut cover = next.next();
-        let mut at = 0;
+        let (mut at, mut before) = (0, 0);
         while at < word.len() {
             let byte = word[at];
             let len = utf8_len(byte);
@@ -119,12 +143,20 @@ impl CharacterAtoms {
             if symbol == NONE || cover.is_some_and(|cover| cover.start < at + len) {
                 let end = if len > 1 { (at + len).min(word.len()) } else { at + 1 };
                 for (at, &byte) in (at..).zip(&word[at..end]) {
-                    push(bytes.get(usize::from(byte)).copied().unwrap_or(NONE), at);
+                    symbols.push((bytes.get(usize::from(byte)).copied().unwrap_or(NONE), at as u32));
                 }
                 at = end;
+                before = 0;
             } else {
-                push(symbol, at);
+                if before != 0 {
+                    let bit = neighbours(before, character);
+                    if self.neighbours[bit / 64] >> (bit % 64) & 1 == 0 {
+                        cuts.push(symbols.len() as u32);
+                    }
+                }
+                symbols.push((symbol, at as u32));
                 at += len;
+                before = character;
             }
         }
     }
@@ -148,6 +180,13 @@ impl CharacterAtoms {
     }
 }
 
+/// The bit of two characters.
+#[inline]
+fn neighbours(left: u32, right: u32) -> usize {
+    let hash = left.wrapping_mul(0x9E37_79B1) ^ right.wrapping_mul(0x85EB_CA6B).rotate_left(13);
+    (hash.wrapping_mul(0xC2B2_AE35) >> 12) as usize
+}
+
 /// Joins the last range with those before it that it reaches.
 fn merge_back(covered: &mut Vec<Range<usize>>) {
     while let [.., before, last] = &mut covered[..] {
@@ -160,19 +199,17 @@ fn merge_back(covered: &mut Vec<Range<usize>>) {
 }
 
 /// The highest rank of the merges that make `key`, a character, into `symbol`; `None` when they make something else.
-fn last_rank(vocabulary: &Vocabulary, pairs: &Pairs, key: &[u8], symbol: u32) -> Option<u32> {
+fn last_rank(vocabulary: &Vocabulary, pairs: &PairTable, key: &[u8], symbol: u32) -> Option<u32> {
     let mut symbols: Vec<u32> = key
         .iter()
         .map(|&byte| vocabulary.byte_symbols.get(usize::from(byte)).copied().unwrap_or(NONE))
         .collect();
     let mut last = 0;
     while symbols.len() > 1 {
-        let merges = symbols.windows(2).enumerate();
-        let found =
-            merges.filter_map(|(i, pair)| pairs.find(pair[0], pair[1]).map(|(rank, made)| (rank, i, made)));
-        let (rank, i, made) = found.min()?;
-        last = rank.0.max(last);
-        symbols.splice(i..i + 2, [made]);
+        let merges = symbols.windows(2).enumerate().map(|(i, pair)| (pairs.find(pair[0], pair[1]), i));
+        let (place, i) = merges.min().filter(|&(place, _)| place != NO_MERGE)?;
+        last = place.max(last);
+        symbols.splice(i..i + 2, [pairs.product(place)]);
     }
     (symbols == [symbol]).then_some(last)
 }

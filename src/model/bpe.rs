@@ -11,13 +11,14 @@ use std::sync::{Arc, OnceLock};
 
 use bytemuck::{Pod, Zeroable};
 
-use super::atoms::CharacterAtoms;
-use super::live::live_pairs;
+use super::atoms::{Beginning, CharacterAtoms};
+use super::live;
 use super::queue::MergeQueue;
 use super::tokens::{NoToken, Tokens, UnknownPiece};
 use crate::unicode;
 use crate::vocabulary::{
-    Builder, LazyMerges, MergeTable, NONE, Pairs, Rank, Vocabulary, VocabularyError, attribute,
+    Builder, LazyMerges, MergeTable, NO_MERGE, NONE, PairFinder, Pairs, Rank, Vocabulary, VocabularyError,
+    attribute,
 };
 
 /// Byte-pair encoding, as a source wants it.
@@ -108,15 +109,28 @@ impl Bpe {
         tokens: &mut Tokens,
     ) -> Result<(), NoToken> {
         self.start(vocabulary, word, scratch);
+        // What is no symbol may yet be a part of a token that is found by its text.
+        let by_text = scratch.unknown && self.merges != MergeBy::List;
+        if let Some(pairs) = vocabulary.compiled.pairs().filter(|_| !by_text) {
+            return self.merge(vocabulary, word, scratch, tokens, |scratch, each| {
+                scratch.merge_compiled(word, pairs.borrow(), each);
+            });
+        }
+        scratch.lookups += scratch.first.len() as u32;
         match self.merges {
-            MergeBy::List => self.merge(vocabulary, word, &Listed(vocabulary), scratch, tokens),
+            MergeBy::List => match &vocabulary.merges {
+                MergeTable::Listed(pairs) => self.merge_by(vocabulary, word, pairs, scratch, tokens),
+                MergeTable::Lazy(lazy) => {
+                    self.merge_by(vocabulary, word, &Lazily { vocabulary, lazy }, scratch, tokens)
+                }
+            },
             MergeBy::Score => {
                 let rank = |vocabulary: &Vocabulary, token| rank_of_score(vocabulary.score(token));
-                self.merge(vocabulary, word, &Joined { vocabulary, rank }, scratch, tokens)
+                self.merge_by(vocabulary, word, &Joined { vocabulary, rank }, scratch, tokens)
             }
             MergeBy::ScoreBits => {
                 let merges = ScoreBits { vocabulary, splits: None };
-                self.merge(vocabulary, word, &merges, scratch, tokens)
+                self.merge_by(vocabulary, word, &merges, scratch, tokens)
             }
             MergeBy::ScoreBitsAndSplit => {
                 let splits = RefCell::default();
@@ -132,20 +146,46 @@ impl Bpe {
         }
     }
 
-    /// The characters that are whole from the start, once there is text enough.
-    fn atoms(&self, vocabulary: &Vocabulary, scratch: &mut Scratch) -> Option<&CharacterAtoms> {
-        let atoms = self.atoms.get();
-        if atoms.is_some() || self.merges != MergeBy::List {
-            return atoms;
+    /// Makes what long use is worth. Some tens of milliseconds for a large vocabulary.
+    pub(super) fn compile(&self, vocabulary: &Vocabulary) {
+        match self.merges {
+            MergeBy::List => {
+                let pairs = live::compiled(vocabulary);
+                if let (Start::Bytes, Some(pairs)) = (self.start, pairs) {
+                    self.atoms.get_or_init(|| CharacterAtoms::new(vocabulary, pairs));
+                }
+            }
+            MergeBy::Score => {
+                let rank = |vocabulary: &Vocabulary, token| rank_of_score(vocabulary.score(token));
+                let merges = Joined { vocabulary, rank };
+                live::compiled_of_ranks(vocabulary, &merges, |token| rank(vocabulary, token));
+            }
+            MergeBy::ScoreBits => {
+                let merges = ScoreBits { vocabulary, splits: None };
+                live::compiled_of_ranks(vocabulary, &merges, |token| merges.rank(token));
+            }
+            // What is taken apart again depends on the pairs that were met on the way.
+            MergeBy::ScoreBitsAndSplit => {}
         }
-        scratch.not_ascii += 1;
-        if scratch.not_ascii < WORTH_ATOMS {
-            return None;
+        if self.start != Start::Bytes && self.is_local(vocabulary) {
+            vocabulary.compiled.note_neighbours(vocabulary.keys());
         }
-        let pairs = vocabulary.merges.compiled()?;
-        // Two threads may make them at once; neither waits for the other.
-        let _ = self.atoms.set(CharacterAtoms::new(vocabulary, pairs));
-        self.atoms.get()
+    }
+
+    /// Whether what becomes of a text depends on nothing but its symbols and what they merge into: not on what is unknown before it,
+    /// nor on merges of what stands for something else.
+    fn is_local(&self, vocabulary: &Vocabulary) -> bool {
+        match self.unknown {
+            Unknown::Bytes | Unknown::BytesOrError => true,
+            Unknown::CharacterBytes => vocabulary.compiled.pairs().is_some_and(|pairs| {
+                let mut stands: Vec<u32> = vocabulary.bytes.to_vec();
+                stands.sort_unstable();
+                !pairs.iter().any(|(left, right, _)| {
+                    stands.binary_search(&left).is_ok() || stands.binary_search(&right).is_ok()
+                })
+            }),
+            _ => false,
+        }
     }
 
     /// Cuts the word into its first symbols.
@@ -153,11 +193,12 @@ impl Bpe {
         scratch.clear();
         if self.start == Start::Bytes {
             let symbols: &[u32] = &vocabulary.byte_symbols;
-            if !word.is_ascii()
-                && let Some(atoms) = self.atoms(vocabulary, scratch)
-            {
-                let Scratch { nodes, covered, .. } = scratch;
-                return atoms.start(word, symbols, covered, |symbol, at| push(nodes, symbol, at));
+            if !word.is_ascii() {
+                let Scratch { first, cuts, covered, .. } = scratch;
+                if let Some(atoms) = self.atoms.get() {
+                    return atoms.start(word, symbols, Beginning { symbols: first, cuts, covered });
+                }
+                scratch.lookups += word.len() as u32;
             }
             for (at, &byte) in word.iter().enumerate() {
                 scratch.push(symbols.get(usize::from(byte)).copied().unwrap_or(NONE), at);
@@ -175,9 +216,7 @@ impl Bpe {
             }
             let len = unicode::utf8_len(word[at]);
             let character = &word[at..word.len().min(at + len)];
-            let find = || vocabulary.symbol(character).unwrap_or(NONE);
-            let symbol =
-                if character.len() == len { scratch.characters.symbol(character, find) } else { find() };
+            let symbol = scratch.character(vocabulary, character);
             let known = symbol < vocabulary.len;
             match self.unknown {
                 Unknown::CharacterBytes if !known => {
@@ -187,14 +226,17 @@ impl Bpe {
                 }
                 Unknown::Characters(_) if !known && in_run => {}
                 Unknown::Character(unk) | Unknown::Characters(unk) if !known => scratch.push(unk, at),
-                _ => scratch.push(symbol, at),
+                _ => {
+                    scratch.unknown |= symbol == NONE;
+                    scratch.push(symbol, at);
+                }
             }
             in_run = !known;
             at += character.len();
         }
     }
 
-    fn merge(
+    fn merge_by(
         &self,
         vocabulary: &Vocabulary,
         word: &[u8],
@@ -202,10 +244,23 @@ impl Bpe {
         scratch: &mut Scratch,
         tokens: &mut Tokens,
     ) -> Result<(), NoToken> {
+        self.merge(vocabulary, word, scratch, tokens, |scratch, each| scratch.merge(word, merges, each))
+    }
+
+    /// The tokens of what `merge` leaves of the word.
+    #[inline]
+    fn merge(
+        &self,
+        vocabulary: &Vocabulary,
+        word: &[u8],
+        scratch: &mut Scratch,
+        tokens: &mut Tokens,
+        merge: impl FnOnce(&mut Scratch, &mut dyn FnMut(u32, Range<usize>)),
+    ) -> Result<(), NoToken> {
         // A symbol that is no plain token.
         let unk = if let Unknown::Piece(UnknownPiece { unk, .. }) = self.unknown { unk } else { NONE };
         let mut result = Ok(());
-        scratch.merge(word, merges, |symbol, span| {
+        merge(scratch, &mut |symbol, span| {
             if symbol < vocabulary.len && symbol != unk {
                 tokens.push(symbol, span);
             } else if let Err(error) = self.unknown(vocabulary, word, symbol, span, tokens)
@@ -285,9 +340,6 @@ impl Bpe {
     }
 }
 
-/// So many words that are not ASCII a thread merges before it makes [`CharacterAtoms`]: that takes as long as some thousand words.
-const WORTH_ATOMS: u32 = 1000;
-
 /// Marks the symbol of a piece that never merges.
 const FROZEN: u32 = 1 << 31;
 
@@ -315,33 +367,27 @@ impl Merges for Pairs {
     }
 }
 
-/// Merges from a vocabulary's list, looked up in it until they are compiled.
-#[derive(Clone, Copy)]
-pub(crate) struct Listed<'v>(pub(crate) &'v Vocabulary);
+/// Merges from a list as it stands.
+pub(super) struct Lazily<'v> {
+    pub(super) vocabulary: &'v Vocabulary,
+    pub(super) lazy: &'v LazyMerges,
+}
 
-impl Merges for Listed<'_> {
+impl Merges for Lazily<'_> {
     #[inline]
     fn find(&self, left: u32, right: u32, text: &[u8]) -> Option<(Rank, u32)> {
-        match &self.0.merges {
-            MergeTable::Compiled(pairs) => pairs.find(left, right),
-            MergeTable::Lazy(lazy) => find_lazily(self.0, lazy, left, right, text),
-        }
+        self.lazy.find(self.vocabulary, left, right, text)
     }
 }
 
-fn find_lazily(
-    vocabulary: &Vocabulary,
-    lazy: &LazyMerges,
-    left: u32,
-    right: u32,
-    text: &[u8],
-) -> Option<(Rank, u32)> {
-    if lazy.compiled().is_none() && lazy.is_due() {
-        lazy.compiled_by(|| live_pairs(vocabulary, lazy));
-    }
-    match lazy.compiled() {
-        Some(pairs) => pairs.find(left, right),
-        None => lazy.find(vocabulary, left, right, text),
+/// Compiled merges; their place is their rank.
+impl Merges for PairFinder<'_> {
+    const STEADY: bool = false;
+
+    #[inline]
+    fn find(&self, left: u32, right: u32, _: &[u8]) -> Option<(Rank, u32)> {
+        let place = PairFinder::find(*self, left, right);
+        (place != NO_MERGE).then(|| (Rank(self.rank(place)), self.product(place)))
     }
 }
 
@@ -368,6 +414,14 @@ struct ScoreBits<'v> {
     splits: Option<&'v RefCell<HashMap<u32, usize>>>,
 }
 
+impl ScoreBits<'_> {
+    /// By the bits of the scores, the highest first: `0.0` before `-0.0`.
+    fn rank(&self, id: u32) -> Rank {
+        let bits = self.vocabulary.score(id).to_bits();
+        Rank(if bits >> 31 == 0 { 0x7FFF_FFFF - bits } else { bits })
+    }
+}
+
 impl Merges for ScoreBits<'_> {
     #[inline]
     fn find(&self, left: u32, right: u32, text: &[u8]) -> Option<(Rank, u32)> {
@@ -376,9 +430,7 @@ impl Merges for ScoreBits<'_> {
             return None;
         }
         let id = self.vocabulary.token(text)?;
-        // By the bits of the scores, the highest first: `0.0` before `-0.0`.
-        let bits = self.vocabulary.score(id).to_bits();
-        Some((Rank(if bits >> 31 == 0 { 0x7FFF_FFFF - bits } else { bits }), id))
+        Some((self.rank(id), id))
     }
 
     fn seen(&self, merged: u32, left: usize) {
@@ -493,27 +545,53 @@ struct Node {
 /// Reused between words, so that a word allocates nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
+    /// What the word consists of before anything merges: symbols, and where their texts begin.
+    first: Vec<(u32, u32)>,
+    /// Where the word is cut: so many symbols are before.
+    cuts: Vec<u32>,
+    /// Some of that is a character that is no symbol.
+    unknown: bool,
     nodes: Vec<Node>,
     queue: MergeQueue,
     cache: PairCache,
     characters: CharacterCache,
     /// Where fragments stand in the word.
     covered: Vec<Range<usize>>,
-    /// So many words that are not ASCII were merged.
-    not_ascii: u32,
+    /// So much was looked up for want of what is compiled, counted by the symbols of words.
+    lookups: u32,
 }
 
 impl Scratch {
     /// Begins a word.
     #[inline]
     pub(crate) fn clear(&mut self) {
-        self.nodes.clear();
+        self.first.clear();
+        self.first.shrink_to(KEPT);
+        self.cuts.clear();
+        self.unknown = false;
     }
 
     /// Appends a symbol whose text begins at byte `start` of the word; [`NONE`] for a text that is no symbol.
     #[inline]
     pub(crate) fn push(&mut self, symbol: u32, start: usize) {
-        push(&mut self.nodes, symbol, start);
+        self.first.push((symbol, start as u32));
+    }
+
+    /// The symbol of a character, or of what stands in place of one; [`NONE`] if it is none.
+    #[inline]
+    pub(super) fn character(&mut self, vocabulary: &Vocabulary, character: &[u8]) -> u32 {
+        let find = || vocabulary.symbol(character).unwrap_or(NONE);
+        let whole = character.first().is_some_and(|&first| unicode::utf8_len(first) == character.len());
+        if whole { self.characters.symbol(character, find) } else { find() }
+    }
+
+    /// Whether so many pairs were looked up since this last was true that compiling the merges pays for the rest of them.
+    pub(crate) fn wants_compiled(&mut self) -> bool {
+        let many = self.lookups > MANY;
+        if many {
+            self.lookups = 0;
+        }
+        many
     }
 
     /// Merges what can be merged and calls `each(symbol, range in the word)` for what is left.
@@ -525,6 +603,20 @@ impl Scratch {
         merges: &impl Merges,
         mut each: impl FnMut(u32, Range<usize>),
     ) {
+        self.merge_part(0..self.first.len(), word, merges, &mut each);
+    }
+
+    /// The same for some of the symbols, of which `word` is the text up to the last one.
+    fn merge_part(
+        &mut self,
+        symbols: Range<usize>,
+        word: &[u8],
+        merges: &impl Merges,
+        each: &mut impl FnMut(u32, Range<usize>),
+    ) {
+        let symbols = (0..).zip(&self.first[symbols]);
+        self.nodes.clear();
+        self.nodes.extend(symbols.map(|(at, &(symbol, start))| Node::new(symbol, start, at)));
         let Some(last) = self.nodes.last_mut() else { return };
         last.next = NONE;
         if self.nodes.len() <= SHORT {
@@ -541,6 +633,28 @@ impl Scratch {
             self.nodes.truncate(KEPT);
             self.nodes.shrink_to(KEPT);
             self.queue.shrink_to(KEPT);
+        }
+    }
+
+    /// The same with compiled merges.
+    #[inline]
+    pub(crate) fn merge_compiled(
+        &mut self,
+        word: &[u8],
+        pairs: PairFinder<'_>,
+        mut each: impl FnMut(u32, Range<usize>),
+    ) {
+        let mut begin = 0;
+        for cut in 0..=self.cuts.len() {
+            let end = self.cuts.get(cut).map_or(self.first.len(), |&end| end as usize);
+            let until = self.first.get(end).map_or(word.len(), |&(_, start)| start as usize);
+            match &mut self.first[begin..end] {
+                [] => {}
+                &mut [(symbol, start)] => each(symbol, start as usize..until),
+                few if few.len() <= SHORT => merge_few(pairs, few, until, &mut each),
+                _ => self.merge_part(begin..end, &word[..until], &pairs, &mut each),
+            }
+            begin = end;
         }
     }
 
@@ -604,17 +718,65 @@ impl Scratch {
     }
 }
 
-#[inline]
-fn push(nodes: &mut Vec<Node>, symbol: u32, start: usize) {
-    let at = nodes.len() as u32;
-    nodes.push(Node {
-        symbol,
-        start: start as u32,
-        rank: NONE,
-        merged: NONE,
-        next: at + 1,
-        previous: at.wrapping_sub(1),
-    });
+/// Merges up to [`SHORT`] symbols whose texts end at `until`.
+fn merge_few(
+    pairs: PairFinder<'_>,
+    symbols: &mut [(u32, u32)],
+    until: usize,
+    each: &mut impl FnMut(u32, Range<usize>),
+) {
+    let count = symbols.len().min(SHORT);
+    // Of each symbol the merge with the next one, the lower bits telling where that is: the least is the one to do, the leftmost
+    // of equal ones. Those that are gone stay behind without one.
+    let mut merges = [NO_MERGE << AT_BITS; SHORT];
+    let merge = |left, right, at: usize| pairs.rank(pairs.find(left, right)) << AT_BITS | at as u32;
+    let (mut next, mut previous) = (NEXT, PREVIOUS);
+    for at in 1..count {
+        merges[at - 1] = merge(symbols[at - 1].0, symbols[at].0, at - 1);
+    }
+    loop {
+        let mut least = [u32::MAX; 8];
+        for eight in merges[..count.next_multiple_of(8)].as_chunks::<8>().0 {
+            for (least, &merge) in least.iter_mut().zip(eight) {
+                *least = merge.min(*least);
+            }
+        }
+        let least = least.into_iter().fold(u32::MAX, u32::min);
+        if least >> AT_BITS >= NO_MERGE {
+            break;
+        }
+        let at = (least & ((1 << AT_BITS) - 1)) as usize;
+        let gone = usize::from(next[at]);
+        let symbol = pairs.product_of(least >> AT_BITS, symbols[at].0, symbols[gone].0);
+        symbols[at].0 = symbol;
+        merges[gone] = NO_MERGE << AT_BITS;
+        let behind = usize::from(next[gone]);
+        next[at] = behind as u8;
+        merges[at] = if behind < count {
+            previous[behind] = at as u8;
+            merge(symbol, symbols[behind].0, at)
+        } else {
+            NO_MERGE << AT_BITS
+        };
+        if at > 0 {
+            let before = usize::from(previous[at]);
+            merges[before] = merge(symbols[before].0, symbol, before);
+        }
+    }
+    let mut at = 0;
+    while at < count {
+        let behind = usize::from(next[at]);
+        let end = if behind < count { symbols[behind].1 as usize } else { until };
+        each(symbols[at].0, symbols[at].1 as usize..end);
+        at = behind;
+    }
+}
+
+impl Node {
+    #[inline]
+    fn new(symbol: u32, start: u32, at: u32) -> Self {
+        Self { symbol, start, rank: NONE, merged: NONE, next: at + 1, previous: at.wrapping_sub(1) }
+    }
 }
 
 /// Joins the node at `at` with the next one, and says whether there is one behind that.
@@ -730,6 +892,31 @@ const KEPT: usize = 1 << 14;
 /// Up to this many symbols a scan for the minimum beats a heap.
 const SHORT: usize = 48;
 
+/// A place in a word of so many symbols.
+const AT_BITS: u32 = 6;
+const NEXT: [u8; SHORT] = {
+    let mut next = [0; SHORT];
+    let mut at = 0;
+    while at < SHORT {
+        next[at] = at as u8 + 1;
+        at += 1;
+    }
+    next
+};
+const PREVIOUS: [u8; SHORT] = {
+    let mut previous = [0; SHORT];
+    let mut at = 1;
+    while at < SHORT {
+        previous[at] = at as u8 - 1;
+        at += 1;
+    }
+    previous
+};
+
+/// So many look-ups take about as long as the compilation, which then begins beside them. After as many again whoever looks up waits for the end of
+/// it, so that slow look-ups cost no more than the compilation would have.
+const MANY: u32 = 1 << 18;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -763,7 +950,7 @@ mod tests {
                 atoms,
             };
             let atoms = Arc::new(OnceLock::new());
-            atoms.set(CharacterAtoms::new(vocabulary, super::super::live::compiled(vocabulary))).unwrap();
+            atoms.set(CharacterAtoms::new(vocabulary, live::compiled(vocabulary).unwrap())).unwrap();
             let (with, without) = (bpe(atoms), bpe(Arc::default()));
             let (mut scratch, mut plain) = (Scratch::default(), Scratch::default());
             let mut random = 1_u64;
@@ -798,7 +985,6 @@ mod tests {
                     }
                 }
                 let word = crate::unicode::repair(&word).into_owned();
-                plain.not_ascii = 0;
                 let (mut a, mut b) = (Tokens::default(), Tokens::default());
                 with.encode(vocabulary, &word, &mut scratch, &mut a).unwrap();
                 without.encode(vocabulary, &word, &mut plain, &mut b).unwrap();

@@ -7,50 +7,163 @@
 
 use std::cell::Cell;
 
-use super::bpe::{Merges, Scratch};
+use super::bpe::{Lazily, Merges, Scratch};
 use crate::unicode;
-use crate::vocabulary::{Alphabet, LazyMerges, MergeTable, NONE, Pairs, Rank, Vocabulary, attribute};
+use crate::vocabulary::{
+    Alphabet, LazyMerges, MergeTable, NONE, PairFinder, PairTable, PairTableBuilder, Pairs, Rank, Vocabulary,
+    attribute,
+};
 
-/// The merges of a vocabulary as a table, made now if there is none yet. Whoever comes while it is made waits.
-pub(crate) fn compiled(vocabulary: &Vocabulary) -> &Pairs {
-    match &vocabulary.merges {
-        MergeTable::Compiled(pairs) => pairs,
-        MergeTable::Lazy(lazy) => lazy.compiled_by(|| live_pairs(vocabulary, lazy)),
-    }
+/// The merges of a vocabulary's list compiled, now if they are not yet; `None` if they are too many.
+pub(crate) fn compiled(vocabulary: &Vocabulary) -> Option<&PairTable> {
+    // Where texts begin as other symbols than tokens' texts do (for what is unknown), any pair may come up.
+    let begins_with_bytes = vocabulary.alphabet == Alphabet::ByteLevel;
+    vocabulary.compiled.get_or_compile(|| {
+        PairTable::of(match &vocabulary.merges {
+            MergeTable::Listed(pairs) if begins_with_bytes => live_of_pairs(vocabulary, pairs),
+            MergeTable::Listed(pairs) => pairs.iter().collect(),
+            MergeTable::Lazy(lazy) => match lazy.tokens_in_order() {
+                Some(tokens) => return live_in_order(vocabulary, lazy, &tokens),
+                None => live_of_list(vocabulary, lazy),
+            },
+        })
+    })
 }
 
-/// The merges of a list that can happen, as a table. `O(bytes of all tokens)`, some tens of milliseconds for a large vocabulary.
-pub(crate) fn live_pairs(vocabulary: &Vocabulary, lazy: &LazyMerges) -> Pairs {
+/// The merges of a list that can happen. `O(bytes of all tokens)`, some tens of milliseconds for a large vocabulary.
+fn live_of_list(vocabulary: &Vocabulary, lazy: &LazyMerges) -> Vec<(u32, u32, Rank, u32)> {
     let mut live = Vec::new();
     let mut scratch = Scratch::default();
-    for token in 0..vocabulary.len {
-        if !lazy.makes(token) || vocabulary.attributes(token) & attribute::RAW != 0 {
-            continue;
-        }
-        let key = vocabulary.keys().at(token);
-        start(vocabulary, key, &mut scratch);
-        let merges = Own { vocabulary, lazy, token, split: Cell::new(0) };
-        scratch.merge(key, &merges, |_, _| {});
-        let (left, right) = key.split_at(merges.split.get());
-        if let (false, Some(left), Some(right), Some(rank)) =
-            (left.is_empty(), vocabulary.symbol(left), vocabulary.symbol(right), lazy.rank(token, left.len()))
+    for token in (0..vocabulary.len).filter(|&token| lazy.makes(token)) {
+        if let Some(parts) = last_parts(vocabulary, token, &Lazily { vocabulary, lazy }, &mut scratch)
+            && let Some(rank) = lazy.rank(token, parts.split)
         {
-            live.push((left, right, rank, token));
+            live.push((parts.left, parts.right, rank, token));
         }
     }
-    Pairs::of(live)
+    live
+}
+
+/// The same of tokens in the order of their lines, all lines of one token together. Then nearly all that happens within a token's
+/// text before its last merge is of a lower rank than its lines, and in a table that is small and quick.
+fn live_in_order(vocabulary: &Vocabulary, lazy: &LazyMerges, tokens: &[u32]) -> Option<PairTable> {
+    let mut live = PairTableBuilder::new(tokens.len())?;
+    let mut scratch = Scratch::default();
+    let (mut last, mut ascend) = (None, true);
+    for &token in tokens {
+        let is_line = |parts: &Parts| lazy.rank(token, parts.split).is_some();
+        let parts = two_parts(vocabulary, token, live.borrow(), &mut scratch)
+            .filter(is_line)
+            .or_else(|| last_parts(vocabulary, token, &Lazily { vocabulary, lazy }, &mut scratch));
+        if let Some(Parts { left, right, split }) = parts
+            && let Some(rank) = lazy.rank(token, split)
+        {
+            ascend &= last.replace(rank).is_none_or(|last| last < rank);
+            live.push(left, right, token)?;
+        }
+    }
+    debug_assert!(ascend, "a token's lines come before those of the next one");
+    Some(live.finish(Vec::new()))
+}
+
+/// The two parts that a token's own text comes down to by `merges`, `None` if they are other than two.
+fn two_parts(
+    vocabulary: &Vocabulary,
+    token: u32,
+    merges: PairFinder<'_>,
+    scratch: &mut Scratch,
+) -> Option<Parts> {
+    if vocabulary.attributes(token) & attribute::RAW != 0 {
+        return None;
+    }
+    let key = vocabulary.keys().at(token);
+    scratch.clear();
+    start(vocabulary, key, scratch);
+    let (mut parts, mut count, mut split) = ([NONE; 2], 0, 0);
+    scratch.merge_compiled(key, merges, |symbol, span| {
+        if let Some(part) = parts.get_mut(count) {
+            *part = symbol;
+        }
+        if count == 0 {
+            split = span.end;
+        }
+        count += 1;
+    });
+    (count == 2 && !parts.contains(&NONE)).then_some(Parts { left: parts[0], right: parts[1], split })
+}
+
+/// As [`live_of_list`].
+fn live_of_pairs(vocabulary: &Vocabulary, pairs: &Pairs) -> Vec<(u32, u32, Rank, u32)> {
+    let mut live = Vec::new();
+    let mut scratch = Scratch::default();
+    for symbol in 0..vocabulary.keys.len().saturating_sub(1) as u32 {
+        if let Some(Parts { left, right, .. }) = last_parts(vocabulary, symbol, pairs, &mut scratch)
+            && let Some((rank, made)) = pairs.find(left, right).filter(|&(_, made)| made == symbol)
+        {
+            live.push((left, right, rank, made));
+        }
+    }
+    live
+}
+
+/// The merges that can happen, in texts of known symbols, of a vocabulary whose tokens have ranks, which `merges` finds by their
+/// texts; compiled, now if they are not yet. The same cost.
+pub(super) fn compiled_of_ranks<'v>(
+    vocabulary: &'v Vocabulary,
+    merges: &impl Merges,
+    rank: impl Fn(u32) -> Rank,
+) -> Option<&'v PairTable> {
+    vocabulary.compiled.get_or_compile(|| {
+        let mut live = Vec::new();
+        let mut scratch = Scratch::default();
+        for token in 0..vocabulary.len {
+            if let Some(parts) = last_parts(vocabulary, token, merges, &mut scratch) {
+                live.push((parts.left, parts.right, rank(token), token));
+            }
+        }
+        PairTable::of(live)
+    })
+}
+
+/// What a token is joined of when it is merged alone.
+struct Parts {
+    left: u32,
+    right: u32,
+    /// Bytes of the left one.
+    split: usize,
+}
+
+fn last_parts(
+    vocabulary: &Vocabulary,
+    token: u32,
+    merges: &impl Merges,
+    scratch: &mut Scratch,
+) -> Option<Parts> {
+    scratch.clear();
+    if vocabulary.attributes(token) & attribute::RAW != 0 {
+        return None;
+    }
+    let key = vocabulary.keys().at(token);
+    start(vocabulary, key, scratch);
+    let own = Own { merges, token, split: Cell::new(0) };
+    scratch.merge(key, &own, |_, _| {});
+    let split = own.split.get();
+    if split == 0 {
+        return None;
+    }
+    let (left, right) = key.split_at(split);
+    Some(Parts { left: vocabulary.symbol(left)?, right: vocabulary.symbol(right)?, split })
 }
 
 /// Pushes what a text consists of before anything is merged.
 fn start(vocabulary: &Vocabulary, text: &[u8], scratch: &mut Scratch) {
-    scratch.clear();
     let mut at = 0;
     while at < text.len() {
         let (symbol, len) = if vocabulary.alphabet == Alphabet::ByteLevel {
             (vocabulary.byte_symbols.get(usize::from(text[at])).copied(), 1)
         } else {
             let len = unicode::utf8_len(text[at]).min(text.len() - at);
-            (vocabulary.symbol(&text[at..at + len]), len)
+            (Some(scratch.character(vocabulary, &text[at..at + len])), len)
         };
         scratch.push(symbol.unwrap_or(NONE), at);
         at += len;
@@ -58,18 +171,17 @@ fn start(vocabulary: &Vocabulary, text: &[u8], scratch: &mut Scratch) {
 }
 
 /// The merges of a token's own text.
-struct Own<'v> {
-    vocabulary: &'v Vocabulary,
-    lazy: &'v LazyMerges,
+struct Own<'m, M> {
+    merges: &'m M,
     token: u32,
     /// Where the last merge joins the text, once it is known.
     split: Cell<usize>,
 }
 
-impl Merges for Own<'_> {
+impl<M: Merges> Merges for Own<'_, M> {
     #[inline]
     fn find(&self, left: u32, right: u32, text: &[u8]) -> Option<(Rank, u32)> {
-        self.lazy.find(self.vocabulary, left, right, text)
+        self.merges.find(left, right, text)
     }
 
     #[inline]
@@ -235,7 +347,7 @@ mod tests {
             let encode = || texts.each_ref().map(|text| tokenizer.encode(text, Special::Ignore).unwrap());
             let (lazily, expected) = (encode(), texts.each_ref().map(|text| toy.encode(text)));
             assert_eq!(lazily, expected);
-            assert!(compiled(tokenizer.vocabulary()).iter().count() < tokens.len());
+            assert!(compiled(tokenizer.vocabulary()).unwrap().iter().count() < tokens.len());
             assert_eq!(std::thread::scope(|scope| scope.spawn(encode).join().unwrap()), expected);
         }
     }
@@ -262,7 +374,7 @@ mod tests {
             for text in &texts {
                 prop_assert_eq!(tokenizer.encode(text, Special::Ignore).unwrap(), toy.encode(text), "{}", text);
             }
-            let pairs = compiled(tokenizer.vocabulary());
+            let pairs = compiled(tokenizer.vocabulary()).unwrap();
             prop_assert!(!lazy || pairs.iter().count() <= toy.tokens.len());
             // Another thread remembers nothing of what the list said.
             let again = std::thread::scope(|scope| {

@@ -5,16 +5,22 @@
 pub(crate) mod atoms;
 pub(crate) mod bpe;
 pub(crate) mod live;
+pub(crate) mod marked_bpe;
 pub(crate) mod plamo;
 mod queue;
 pub(crate) mod rwkv;
 pub(crate) mod tokens;
 pub(crate) mod unigram;
+pub(crate) mod word_level;
 pub(crate) mod wordpiece;
 
+use std::sync::Arc;
+
 use bpe::Bpe;
+use marked_bpe::MarkedBpe;
 use tokens::{NoToken, Tokens, UnknownPiece};
 use unigram::Unigram;
+use word_level::WordLevel;
 use wordpiece::{PrefixedPieces, WordPiece};
 
 use crate::unicode;
@@ -25,6 +31,8 @@ use crate::vocabulary::{NONE, Vocabulary, attribute};
 pub(crate) enum Model {
     /// Byte-pair encoding, over bytes or characters.
     Bpe(Bpe),
+    /// The same over characters with marks, or with some that have no token.
+    MarkedBpe(MarkedBpe),
     /// The sequence of pieces whose scores add up to the most.
     Unigram(Unigram),
     /// The longest piece that fits, again and again; what continues a word is marked.
@@ -37,6 +45,8 @@ pub(crate) enum Model {
     Plamo,
     /// Each character is a piece.
     Characters(UnknownPiece),
+    /// The word is a token.
+    WordLevel(WordLevel),
     /// The word is a piece.
     Whole(UnknownPiece),
     /// Each byte is an id.
@@ -59,6 +69,31 @@ impl Model {
         if let Self::Bpe(bpe) = self { bpe.whole(vocabulary, word) } else { None }
     }
 
+    /// Makes what long use is worth, unless it is made. Some tens of milliseconds for a large vocabulary.
+    pub(crate) fn compile(&self, vocabulary: &Vocabulary) {
+        match self {
+            Self::Bpe(bpe) => bpe.compile(vocabulary),
+            Self::MarkedBpe(_) => marked_bpe::compile(vocabulary),
+            _ => {}
+        }
+    }
+
+    /// The same, on a thread of its own where one is to be had. The text at hand waits for it only when this is
+    /// called again.
+    #[cold]
+    pub(crate) fn compile_beside(&self, vocabulary: &Arc<Vocabulary>) {
+        let Self::Bpe(bpe) = self else { return };
+        if !vocabulary.compiled.begin() {
+            // It has begun: this waits for the end of it, or finds everything made.
+            return bpe.compile(vocabulary);
+        }
+        let thread = std::thread::Builder::new().name("anytok-compile".to_owned());
+        let (other, shared) = (bpe.clone(), Arc::clone(vocabulary));
+        if thread.spawn(move || other.compile(&shared)).is_err() {
+            bpe.compile(vocabulary);
+        }
+    }
+
     /// Appends the tokens of `word`, which is not empty.
     ///
     /// # Errors
@@ -73,6 +108,8 @@ impl Model {
     ) -> Result<(), NoToken> {
         match self {
             Self::Bpe(bpe) => return bpe.encode(vocabulary, word, &mut scratch.bpe, tokens),
+            Self::MarkedBpe(bpe) => return bpe.encode(vocabulary, word, tokens),
+            Self::WordLevel(model) => return model.encode(vocabulary, word, tokens),
             Self::Unigram(unigram) => unigram.encode(vocabulary, word, &mut scratch.unigram, tokens),
             Self::WordPiece(model) => model.encode(vocabulary, word, &mut scratch.wordpiece, tokens),
             Self::PrefixedPieces(model) => model.encode(vocabulary, word, &mut scratch.wordpiece, tokens),

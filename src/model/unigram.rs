@@ -56,6 +56,7 @@ impl Unigram {
                 }
             }
             Self::DoubleAndRuns { unk, unk_score, byte_fallback } => {
+                let score = |id: u32, _| vocabulary.wide_scores.get(id as usize).copied();
                 scratch.double.solve(word, &vocabulary.trie, 0.0, score, (unk, unk_score));
                 let mut run: Option<Range<usize>> = None;
                 for piece in scratch.double.path() {

@@ -41,6 +41,7 @@ pub(crate) enum Pipeline {
     Tokenizers(tokenizers::Recipe),
     /// That of `tokenizers`, by that crate itself. An image cannot hold it.
     #[serde(skip)]
+    #[cfg_attr(not(feature = "tokenizers"), expect(dead_code, reason = "only that crate gives one"))]
     Crate(tokenizers::Wrapped),
     /// That of the package `rwkv`, for its vocabulary files.
     Rwkv,

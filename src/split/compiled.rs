@@ -29,7 +29,7 @@ enum Kind {
 
 impl SplitError {
     /// Whether offsets in `text` fit into 32 bits.
-    pub(super) fn check_len(text: &[u8]) -> Result<(), SplitError> {
+    pub(crate) fn check_len(text: &[u8]) -> Result<(), SplitError> {
         match u32::try_from(text.len()) {
             Ok(_) => Ok(()),
             Err(_) => Err(SplitError(Kind::TooLong { len: text.len(), most: u32::MAX })),

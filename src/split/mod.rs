@@ -10,10 +10,12 @@
 
 mod classes;
 mod compiled;
+mod delimited;
 pub(crate) mod dna;
 mod gguf;
 mod grammar;
 mod names;
+mod oniguruma;
 mod patterns;
 mod pieces;
 mod plamo;
@@ -34,10 +36,12 @@ use scan::Grammar;
 
 pub use compiled::SplitError;
 pub(crate) use compiled::{Compiled, PatternError};
+pub(crate) use delimited::{Behavior, Delimited, Delimiter};
 pub(crate) use gguf::GgufSplit;
 pub(crate) use names::{Pre, PreKind};
+pub(crate) use oniguruma::{OnigurumaError, translate};
 pub(crate) use patterns::PatternSplit;
-pub(crate) use pieces::Piece;
+pub(crate) use pieces::{BLOCK, Piece};
 pub(crate) use pre_tokenizer::PreTokenizer;
 
 /// How a text is cut. Matches and the gaps between them are pieces alike, so no byte is lost.
@@ -213,8 +217,7 @@ pub(crate) fn from_patterns(patterns: &[&str]) -> Option<Split> {
 /// # Errors
 ///
 /// The pattern does not compile.
-#[cfg(test)]
-pub(crate) fn compile(pattern: &str) -> Result<Split, PatternError> {
+pub(crate) fn any_pattern(pattern: &str) -> Result<Split, PatternError> {
     match from_pattern(pattern) {
         Some(split) => Ok(split),
         None => Compiled::new(pattern).map(|compiled| Split::Regex(Arc::new(compiled))),

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::delimited::Delimited;
 use super::pieces::{Block, Piece};
 use super::plamo::{plamo2, plamo3};
 use super::{Split, SplitError};
@@ -24,6 +25,13 @@ pub(crate) enum PreTokenizer {
     Spaces,
     /// White space is dropped, each punctuation character is a piece (`BertPreTokenizer`).
     Bert,
+    /// At delimiters.
+    Delimited(Delimited),
+    /// Where the script changes (`UnicodeScripts`); white space in front of the first script is dropped.
+    #[cfg(feature = "tokenizers")]
+    Scripts,
+    /// Into parts of so many characters, which are not none.
+    FixedLength(usize),
     /// A byte order mark is dropped.
     Plamo2,
     /// PLaMo-3's segments.
@@ -87,6 +95,18 @@ impl PreTokenizer {
                 }
             }
             Self::Bert => bert(text, each),
+            Self::Delimited(delimited) => return delimited.split(text, &mut each),
+            #[cfg(feature = "tokenizers")]
+            Self::Scripts => scripts(text, each),
+            Self::FixedLength(length) => {
+                let text = std::str::from_utf8(text).unwrap_or_default();
+                let mut start = 0;
+                for (at, _) in text.char_indices().step_by((*length).max(1)).skip(1) {
+                    each(start..at);
+                    start = at;
+                }
+                each(start..text.len());
+            }
             Self::Plamo2 => plamo2(text, &mut each),
             Self::Plamo3 => plamo3(text, &mut each),
         }
@@ -130,4 +150,18 @@ fn bert(text: &[u8], mut each: impl FnMut(Range<usize>)) {
         at += len;
     }
     each(start..text.len());
+}
+
+/// By the library's own table of scripts, which is no other crate's.
+#[cfg(feature = "tokenizers")]
+fn scripts(text: &[u8], mut each: impl FnMut(Range<usize>)) {
+    use tokenizers::pre_tokenizers::unicode_scripts::UnicodeScripts;
+    use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _};
+
+    let mut text = PreTokenizedString::from(std::str::from_utf8(text).unwrap_or_default());
+    if UnicodeScripts::new().pre_tokenize(&mut text).is_ok() {
+        for (_, (start, end), _) in text.get_splits(OffsetReferential::Original, OffsetType::Byte) {
+            each(start..end);
+        }
+    }
 }

@@ -22,7 +22,7 @@ use crate::mmap::Bytes;
 use crate::model::live::compiled;
 use crate::semantics::Recipe;
 use crate::tokenizer::Tokenizer;
-use crate::vocabulary::{Alphabet, MergeTable, Pairs, Table, Vocabulary};
+use crate::vocabulary::{Alphabet, CompiledMerges, Neighbours, PairTable, Table, Vocabulary};
 
 /// Applies `$each!(name, table)` to every table of an image: the one list that writing and reading follow. A table that is
 /// added here is stored, and an image without it is refused.
@@ -33,6 +33,7 @@ macro_rules! for_each_table {
         $each!("attributes", $vocabulary.attributes);
         $each!("pieces", $vocabulary.pieces);
         $each!("scores", $vocabulary.scores);
+        $each!("wide scores", $vocabulary.wide_scores);
         $each!("index", $vocabulary.index.slots);
         $each!("bytes", $vocabulary.bytes);
         $each!("byte symbols", $vocabulary.byte_symbols);
@@ -122,9 +123,16 @@ pub enum ImageError {
 ///
 /// `out` fails.
 pub(crate) fn write(tokenizer: &Tokenizer, out: &mut impl Write) -> io::Result<Checksum> {
+    tokenizer.compile();
     let vocabulary = tokenizer.vocabulary();
     let specials = tokenizer.specials();
-    let pairs = compiled(vocabulary);
+    let none = PairTable::default();
+    let pairs = if vocabulary.merges.is_empty() {
+        vocabulary.compiled.pairs().unwrap_or(&none)
+    } else {
+        compiled(vocabulary)
+            .ok_or_else(|| io::Error::other("expected fewer than 2^22 merges of 2^21 symbols"))?
+    };
     let head = Head {
         alphabet: vocabulary.alphabet,
         len: vocabulary.len,
@@ -136,7 +144,11 @@ pub(crate) fn write(tokenizer: &Tokenizer, out: &mut impl Write) -> io::Result<C
     let head = serde_json::to_vec(&head)?;
     let mut parts: Vec<(&str, &[u8])> = vec![
         ("head", &head),
-        ("pairs", pairs.slots.as_bytes()),
+        ("pairs", pairs.buckets.as_bytes()),
+        ("products", pairs.products.as_bytes()),
+        ("ranks", pairs.ranks.as_bytes()),
+        ("filter", pairs.filter.as_bytes()),
+        ("neighbours", vocabulary.compiled.neighbours().map_or(&[], |bits| bytemuck::cast_slice(bits))),
         ("special ids", specials.ids.as_bytes()),
         ("special offsets", specials.offsets.as_bytes()),
         ("special arena", specials.arena.as_bytes()),
@@ -203,8 +215,13 @@ pub(super) fn read_verified(bytes: &Bytes, verify: bool) -> Result<Tokenizer, Im
     let mut vocabulary =
         Vocabulary { alphabet: head.alphabet, len: head.len, bridges: head.bridges, ..Vocabulary::default() };
     vocabulary.index.seed = head.seed;
-    vocabulary.merges =
-        MergeTable::Compiled(Pairs { slots: sections.table("pairs")?, multiplier: head.multiplier });
+    let (buckets, products) = (sections.table("pairs")?, sections.table("products")?);
+    let (ranks, filter) = (sections.table("ranks")?, sections.table("filter")?);
+    let pairs = PairTable { buckets, products, ranks, filter, multiplier: head.multiplier };
+    let neighbours: Table<u64> = sections.table("neighbours")?;
+    if !pairs.is_empty() {
+        vocabulary.compiled = CompiledMerges::of(pairs, <&Neighbours>::try_from(&*neighbours).ok());
+    }
     macro_rules! take {
         ($name:literal, $table:expr) => {
             $table = sections.table($name)?
@@ -234,7 +251,7 @@ pub(crate) fn noted_checksum(bytes: &Bytes) -> Result<Checksum, ImageError> {
 pub(crate) type Checksum = [u8; 32];
 
 /// The version of the format. It changes with the tables and with their meaning.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 7;
 
 /// Images up to this many bytes are verified at every reading: it takes well under a millisecond.
 pub(crate) const SMALL: usize = 1 << 20;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Key;
-use super::ground::{Ground, Identity, Standing};
+use super::dependencies::{Dependencies, DependencyState, Identity};
 
 /// The last answers, each handed out again while the model and all else it rests on stay as they were.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Memory<T> {
 struct Answer<T> {
     name: blake3::Hash,
     identity: Identity,
-    ground: Arc<Ground>,
+    dependencies: Arc<Dependencies>,
     value: Arc<T>,
 }
 
@@ -27,30 +27,30 @@ impl<T> Memory<T> {
 
     /// The answer to `key`, at the cost of a `stat` for each file it rests on.
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<T>> {
-        let (ground, value) = {
+        let (dependencies, value) = {
             let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
             let at = answers.iter().position(|answer| answer.name == key.name)?;
             let answer = answers.remove(at);
             if answer.identity != key.identity {
                 return None;
             }
-            let found = (Arc::clone(&answer.ground), Arc::clone(&answer.value));
+            let found = (Arc::clone(&answer.dependencies), Arc::clone(&answer.value));
             answers.push(answer);
             found
         };
         // Not under the lock: the file system may take its time.
-        matches!(ground.standing(), Standing::Same).then_some(value)
+        matches!(dependencies.state(), DependencyState::Same).then_some(value)
     }
 
     /// Remembers an answer. Not one whose model was written a moment ago, since another write might not show.
-    pub(crate) fn put(&self, key: &Key, ground: Ground, value: Arc<T>) {
+    pub(crate) fn put(&self, key: &Key, dependencies: Dependencies, value: Arc<T>) {
         let Some(identity) = key.settled else { return };
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.retain(|answer| answer.name != key.name);
         if answers.len() >= MOST {
             answers.remove(0);
         }
-        answers.push(Answer { name: key.name, identity, ground: Arc::new(ground), value });
+        answers.push(Answer { name: key.name, identity, dependencies: Arc::new(dependencies), value });
     }
 }
 

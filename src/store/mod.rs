@@ -16,8 +16,8 @@
 //! what it was when this crate had just written or verified it is taken at its word. Where the file system has no change
 //! time every image is verified at every reading.
 
-mod ground;
-mod image;
+mod dependencies;
+pub(crate) mod image;
 mod memory;
 mod pending;
 mod record;
@@ -33,13 +33,13 @@ use std::time::{Duration, SystemTime};
 use crate::gguf::Gguf;
 use crate::mmap::{Bytes, Prefix};
 use crate::tokenizer::Tokenizer;
-pub(crate) use ground::Ground;
-use ground::{Identity, Standing};
+pub(crate) use dependencies::Dependencies;
+use dependencies::{DependencyState, Identity};
 pub use image::ImageError;
 pub(crate) use memory::Memory;
 use pending::Pending;
-pub(crate) use record::About;
 pub use record::Entry;
+pub(crate) use record::Provenance;
 use record::{Image, Record};
 
 /// A directory of resolutions, shared by all processes that use it.
@@ -115,8 +115,8 @@ pub(crate) struct Saved {
     pub(crate) content: Option<Content>,
     /// The answer depends on `content` and on nothing else: not on the model's place, nor on files beside it.
     pub(crate) portable: bool,
-    pub(crate) ground: Ground,
-    pub(crate) about: About,
+    pub(crate) dependencies: Dependencies,
+    pub(crate) provenance: Provenance,
 }
 
 /// An answer that was kept.
@@ -124,8 +124,8 @@ pub(crate) struct Saved {
 pub(crate) struct Stored {
     /// `None` for a kind of tokenizer that has no image: it is to be read from its sources again.
     pub(crate) tokenizer: Option<Tokenizer>,
-    pub(crate) ground: Ground,
-    pub(crate) about: About,
+    pub(crate) dependencies: Dependencies,
+    pub(crate) provenance: Provenance,
 }
 
 impl Store {
@@ -299,10 +299,10 @@ impl Store {
     /// The answer in a record that lies at `place`, if what it rests on still stands.
     fn restore(&self, place: &Path, record: &mut Record) -> Option<Stored> {
         let mut renewed = false;
-        match record.ground.standing() {
-            Standing::Same => {}
-            Standing::Touched(ground) => (record.ground, renewed) = (ground, true),
-            Standing::Changed(what) => {
+        match record.dependencies.state() {
+            DependencyState::Same => {}
+            DependencyState::Touched(dependencies) => (record.dependencies, renewed) = (dependencies, true),
+            DependencyState::Changed(what) => {
                 log::debug!("store: the answer for {} no longer holds: {what}", record.path);
                 return None;
             }
@@ -316,7 +316,11 @@ impl Store {
         if renewed {
             rewrite(place, record);
         }
-        Some(Stored { tokenizer, ground: record.ground.clone(), about: record.about.clone() })
+        Some(Stored {
+            tokenizer,
+            dependencies: record.dependencies.clone(),
+            provenance: record.provenance.clone(),
+        })
     }
 
     fn open_image(&self, noted: &mut Image) -> Option<Tokenizer> {
@@ -379,8 +383,8 @@ impl Store {
             identity: key.settled,
             content: found.content.map(|content| content.0.to_hex().to_string()),
             portable: portable.clone(),
-            ground: found.ground.clone(),
-            about: found.about.clone(),
+            dependencies: found.dependencies.clone(),
+            provenance: found.provenance.clone(),
             image,
         };
         let bytes = record.to_bytes()?;
@@ -466,7 +470,7 @@ impl Store {
             let record = read_record(&path)?;
             let image = record.image.map(|image| image.checksum);
             let bytes = image.as_ref().and_then(|name| fs::metadata(root.join(IMAGES).join(name)).ok());
-            let About { strategy, source, repository, commit, .. } = record.about;
+            let Provenance { strategy, source, repository, commit, .. } = record.provenance;
             Some(Entry {
                 model: record.path.into(),
                 strategy,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::ground::{Ground, Identity};
+use super::dependencies::{Dependencies, Identity};
 
 /// An answer, with all that it takes to know whether it still is one.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -17,14 +17,14 @@ pub(super) struct Record {
     pub(super) content: Option<String>,
     /// The name of the record for that content, if the answer depends on it and on nothing else.
     pub(super) portable: Option<String>,
-    pub(super) ground: Ground,
-    pub(super) about: About,
+    pub(super) dependencies: Dependencies,
+    pub(super) provenance: Provenance,
     pub(super) image: Option<Image>,
 }
 
 /// How an answer came about.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct About {
+pub(crate) struct Provenance {
     /// The strategy's name.
     pub(crate) strategy: String,
     /// Where the tokenizer came from, for people.

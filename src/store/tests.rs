@@ -47,15 +47,15 @@ impl Bench {
         let fresh = tokenizer(&self.model);
         let tokenizer = stored.tokenizer.expect("this kind has an image");
         assert_eq!(ids(&tokenizer), ids(&fresh));
-        assert_eq!(stored.about, about());
+        assert_eq!(stored.provenance, provenance());
         how
     }
 
     fn save(&self, portable: bool, sources: &[PathBuf], watched: &[PathBuf]) {
-        let ground = Ground::note(sources, watched).unwrap();
+        let dependencies = Dependencies::note(sources, watched).unwrap();
         let tokenizer = tokenizer(&self.model);
         let content = Some(self.content());
-        let saved = Saved { tokenizer, content, portable, ground, about: about() };
+        let saved = Saved { tokenizer, content, portable, dependencies, provenance: provenance() };
         self.store.save(&self.key(), &saved);
     }
 
@@ -70,8 +70,8 @@ impl Bench {
     }
 }
 
-fn about() -> About {
-    About {
+fn provenance() -> Provenance {
+    Provenance {
         strategy: "embedded".into(),
         source: "the model's own metadata".into(),
         repository: Some("org/model".into()),
@@ -251,18 +251,18 @@ fn memory_gives_the_same_answer_until_something_changes() {
     let memory = Memory::new();
     let source = bench.models().join("tokenizer.json");
     rewrite_with(&source, b"{}");
-    let ground = || Ground::note(std::slice::from_ref(&source), &[bench.models()]).unwrap();
+    let dependencies = || Dependencies::note(std::slice::from_ref(&source), &[bench.models()]).unwrap();
     let answer = std::sync::Arc::new(1);
-    memory.put(&bench.key(), ground(), answer.clone());
+    memory.put(&bench.key(), dependencies(), answer.clone());
     assert!(memory.get(&bench.key()).is_some_and(|found| std::sync::Arc::ptr_eq(&found, &answer)));
     assert!(memory.get(&Key::new(&bench.model, b"").unwrap()).is_none(), "other options");
     rewrite_with(&source, b"[]");
     assert!(memory.get(&bench.key()).is_none(), "a source has changed");
-    memory.put(&bench.key(), ground(), answer.clone());
+    memory.put(&bench.key(), dependencies(), answer.clone());
     rewrite_with(&bench.model, &model_bytes("<e>>"));
     assert!(memory.get(&bench.key()).is_none(), "the model has changed");
     for i in 0..100 {
-        memory.put(&Key::new(&bench.model, &[i]).unwrap(), ground(), answer.clone());
+        memory.put(&Key::new(&bench.model, &[i]).unwrap(), dependencies(), answer.clone());
     }
     assert!(memory.get(&Key::new(&bench.model, &[0]).unwrap()).is_none(), "the number is bounded");
     assert!(memory.get(&Key::new(&bench.model, &[99]).unwrap()).is_some());

@@ -367,9 +367,6 @@ impl<'t> Budget<'t> {
 
     /// Where the longest suffix that fits begins.
     fn suffix(&self, text: &str) -> Result<usize, EncodeError> {
-        if self.room == 0 {
-            return Ok(text.len());
-        }
         let mut window = self.window(BYTES_PER_TOKEN);
         let (base, places) = loop {
             let start = ceil(text, text.len().saturating_sub(window));

@@ -6,6 +6,7 @@
 
 mod budget;
 mod columns;
+mod library_offsets;
 pub(crate) mod parallel;
 #[cfg(test)]
 mod reference;
@@ -24,7 +25,7 @@ pub use stream::DecodeStream;
 use crate::decode::state::decode_into;
 use crate::decode::{DecodeError, SpecialText};
 use crate::encode::literal::Literal;
-use crate::encode::output::{Count, Sink, WithOffsets};
+use crate::encode::output::{Count, Rule, Sink, WithOffsets};
 use crate::encode::road::{Encoder, Road};
 use crate::encode::special_tokens::Specials;
 use crate::encode::{EncodeError, MOST_BYTES, Special, thread_state};
@@ -49,7 +50,7 @@ pub struct Tokenizer {
 struct Inner {
     /// Tells tokenizers apart in a thread's memory; never used twice in a process.
     number: u64,
-    vocabulary: Vocabulary,
+    vocabulary: Arc<Vocabulary>,
     specials: Specials,
     recipe: Recipe,
     /// `None` where the `tokenizers` crate encodes.
@@ -71,12 +72,42 @@ pub struct Encoding {
     pub offsets: Vec<Range<usize>>,
 }
 
+/// What encodes text; see [`Tokenizer::engine`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Engine<'t> {
+    /// The engines of this library.
+    Native,
+    /// The `tokenizers` crate.
+    #[non_exhaustive]
+    Crate {
+        /// What no engine here covers, for a person to read.
+        reason: &'t str,
+    },
+}
+
+impl std::fmt::Display for Engine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Native => f.write_str("native"),
+            Self::Crate { reason } => write!(f, "the tokenizers crate: {reason}"),
+        }
+    }
+}
+
 impl Tokenizer {
     pub(crate) fn new(vocabulary: Vocabulary, specials: Specials, recipe: Recipe) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let road = recipe.pipeline.road();
-        Self { inner: Arc::new(Inner { number, vocabulary, specials, recipe, road }) }
+        Self { inner: Arc::new(Inner { number, vocabulary: Arc::new(vocabulary), specials, recipe, road }) }
+    }
+
+    /// Makes the tables that long use is worth, unless they are made. Some tens of milliseconds for a large vocabulary.
+    pub(crate) fn compile(&self) {
+        if let Some(road) = &self.inner.road {
+            road.model.compile(&self.inner.vocabulary);
+        }
     }
 
     /// A tokenizer whose ids are the bytes of the text: lossless, and no model's.
@@ -97,6 +128,18 @@ impl Tokenizer {
             notes: Vec::new(),
         };
         Ok(Self::new(vocabulary, Specials::default(), recipe))
+    }
+
+    /// What encodes: the engines of this library, or the `tokenizers` crate with the reason why.
+    ///
+    /// Only a `tokenizer.json` may go to that crate, where its description holds a component or a field that no engine here covers
+    /// exactly. The ids are the library's either way; the crate is slower, and an image in the store cannot hold it. Constant time.
+    #[must_use]
+    pub fn engine(&self) -> Engine<'_> {
+        match &self.inner.recipe.pipeline {
+            Pipeline::Crate(wrapped) => Engine::Crate { reason: &wrapped.reason },
+            _ => Engine::Native,
+        }
     }
 
     /// The ids of `text`.
@@ -155,6 +198,45 @@ impl Tokenizer {
     pub fn encode_with_offsets(&self, text: &str, special: Special) -> Result<Encoding, EncodeError> {
         let mut sink = WithOffsets::default();
         self.run(text.as_bytes(), special, &mut sink)?;
+        Ok(Encoding { ids: sink.ids, offsets: sink.offsets })
+    }
+
+    /// The ids of `text` with their places as the owner of the format counts them: for a `tokenizer.json` what `Encoding.offsets` of the
+    /// `tokenizers` library says, in bytes of `text` instead of characters.
+    ///
+    /// [`Tokenizer::encode_with_offsets`] tells which bytes a token comes from. This tells what Python code that highlights words or
+    /// tags entities gets:
+    ///
+    /// - a place is whole characters: each byte-level token inside a character has the place of the character;
+    /// - of several characters that normalization made one, only the first counts; what it inserted has the place of the character
+    ///   before it, a `▁` in front of the text that of the first character;
+    /// - white space at the ends of a token is no part of its place where the post-processor says `trim_offsets`;
+    /// - what [`Special::Add`] adds stands at `0..0`.
+    ///
+    /// For any other format both rules are one. Linear beyond [`Tokenizer::encode_with_offsets`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::encode`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let json = br#"{"model": {"type": "WordLevel", "unk_token": "?", "vocab": {"?": 0, "be\u0301": 1}},
+    ///     "normalizer": {"type": "NFD"}, "pre_tokenizer": {"type": "WhitespaceSplit"}}"#;
+    /// let tokenizer = anytok::Tokenizer::from_files([("tokenizer.json", json.to_vec())])?;
+    /// let encoding = tokenizer.encode_with_library_offsets("x b\u{e9}", anytok::Special::Add)?;
+    /// assert_eq!(encoding.ids, [0, 1]);
+    /// assert_eq!(encoding.offsets, [0..1, 2..5]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn encode_with_library_offsets(&self, text: &str, special: Special) -> Result<Encoding, EncodeError> {
+        let mut sink = WithOffsets { rule: Rule::Library, ..WithOffsets::default() };
+        self.run(text.as_bytes(), special, &mut sink)?;
+        let Inner { vocabulary, recipe, .. } = &*self.inner;
+        library_offsets::settle(&recipe.pipeline, vocabulary, text, special, &mut sink);
         Ok(Encoding { ids: sink.ids, offsets: sink.offsets })
     }
 
@@ -354,7 +436,7 @@ impl Tokenizer {
     ) -> Result<(Encoding, Vec<usize>), EncodeError> {
         let mut sink = WithOffsets { word_ends: Some(Vec::new()), ..WithOffsets::default() };
         self.run(text.as_bytes(), special, &mut sink)?;
-        let WithOffsets { ids, offsets, word_ends } = sink;
+        let WithOffsets { ids, offsets, word_ends, .. } = sink;
         Ok((Encoding { ids, offsets }, word_ends.unwrap_or_default()))
     }
 

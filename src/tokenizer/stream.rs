@@ -49,7 +49,8 @@ impl<'t> DecodeStream<'t> {
     #[must_use]
     pub fn finish(mut self) -> String {
         // Only a decoder that is not known here can fail, on ids that it has taken one by one; then nothing was certain.
-        if let Err(error) = self.state.finish(&self.tokenizer.recipe().pipeline, &mut self.raw) {
+        let (pipeline, vocabulary) = (&self.tokenizer.recipe().pipeline, self.tokenizer.vocabulary());
+        if let Err(error) = self.state.finish(pipeline, vocabulary, &mut self.raw) {
             log::warn!("the end of a stream of ids could not be decoded: {error}");
         }
         self.advance(self.raw.len());

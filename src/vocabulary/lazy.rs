@@ -7,12 +7,10 @@
 //! Nothing is taken for granted about the list: a line counts for a token because their texts are equal.
 
 use std::ops::Range;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use super::bytes::find_byte;
-use super::{Alphabet, Pairs, Rank, Span, Vocabulary, VocabularyError};
+use super::{Alphabet, Rank, Span, Vocabulary, VocabularyError};
 
 /// A list of merges as a file holds it, and the tokens. Line `i` is the merge of rank `i`.
 #[derive(Clone)]
@@ -42,8 +40,6 @@ pub(crate) struct LazyMerges {
     /// Lines that are not in their token's run, in order.
     strays: Vec<Stray>,
     equal: EqualLines,
-    asked: AtomicU32,
-    compiled: OnceLock<Pairs>,
 }
 
 /// Which of the lines of equal halves counts.
@@ -76,9 +72,6 @@ struct Stray {
 }
 
 const NOWHERE: u8 = 0;
-
-/// So many look-ups that compiling the merges pays for the rest of them: some hundred kilobytes of text.
-const MANY: u32 = 1 << 16;
 
 impl LazyMerges {
     /// Ranks are below this.
@@ -129,26 +122,21 @@ impl LazyMerges {
         .map(Rank)
     }
 
+    /// The tokens that the list has lines for, in the order of their ranks, if all lines of one token follow each other.
+    pub(crate) fn tokens_in_order(&self) -> Option<Vec<u32>> {
+        if !self.strays.is_empty() {
+            return None;
+        }
+        let made = (0..).zip(&self.runs).filter(|(_, run)| run.lines() > 0);
+        let mut tokens: Vec<(u32, u32)> = made.map(|(token, run)| (run.start(), token)).collect();
+        tokens.sort_unstable();
+        Some(tokens.into_iter().map(|(_, token)| token).collect())
+    }
+
     /// Whether the list has a line for `token`.
     pub(crate) fn makes(&self, token: u32) -> bool {
         self.runs.get(token as usize).is_some_and(|run| run.lines() > 0)
             || self.strays.binary_search_by_key(&token, |stray| stray.token).is_ok()
-    }
-
-    /// The merges compiled, once they are.
-    #[inline]
-    pub(crate) fn compiled(&self) -> Option<&Pairs> {
-        self.compiled.get()
-    }
-
-    /// The merges compiled, by `compile` if nobody has done it yet.
-    pub(crate) fn compiled_by(&self, compile: impl FnOnce() -> Pairs) -> &Pairs {
-        self.compiled.get_or_init(compile)
-    }
-
-    /// Counts a look-up, and says whether it is the one at which to compile: one of all threads hears so.
-    pub(crate) fn is_due(&self) -> bool {
-        self.asked.fetch_add(1, Ordering::Relaxed) == MANY
     }
 }
 
@@ -236,8 +224,6 @@ impl Join {
                 splits: Vec::with_capacity(lines.len()),
                 strays: Vec::new(),
                 equal,
-                asked: AtomicU32::new(0),
-                compiled: OnceLock::new(),
             },
             open: Vec::new(),
             loose: false,

@@ -15,6 +15,7 @@ mod charsmap;
 mod index;
 mod lazy;
 mod merges;
+mod pair_table;
 mod pairs;
 mod table;
 mod texts;
@@ -28,6 +29,7 @@ pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
 pub(crate) use lazy::{EqualLines, Join, Joining, LazyMerges, Line, MergesList};
 pub(crate) use merges::{Lookup, MergesList as LookupList};
+pub(crate) use pair_table::{NO_MERGE, PairFinder, PairTable, PairTableBuilder};
 use pairs::Place;
 pub(crate) use pairs::{Pairs, Rank};
 pub(crate) use table::Table;
@@ -37,6 +39,8 @@ pub(crate) use trie::Trie;
 use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::ops::Range;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytemuck::{Pod, Zeroable};
 
@@ -60,6 +64,8 @@ pub(crate) mod attribute {
     pub(crate) const NORMALIZED: u16 = 64;
     pub(crate) const LSTRIP: u16 = 128;
     pub(crate) const RSTRIP: u16 = 256;
+    /// An added token that counts only where no word character stands beside it.
+    pub(crate) const SINGLE_WORD: u16 = 512;
     /// The id names no token. Its key is empty and it is in no table.
     pub(crate) const HOLE: u16 = 1 << 10;
     /// The key is the token's literal text, which no engine looks up: it is outside the alphabet the engine works in, or the
@@ -94,10 +100,14 @@ pub(crate) struct Vocabulary {
     pub(crate) pieces: Table<Span>,
     /// Natural log or any other number where higher is likelier; one entry a token, or none at all.
     pub(crate) scores: Table<f32>,
+    /// As `scores`, where the source has 64 bits and they matter.
+    pub(crate) wide_scores: Table<f64>,
     /// Key → symbol.
     pub(crate) index: Index,
-    /// The merges of byte-pair encoding.
+    /// The merges of byte-pair encoding, as they were read.
     pub(crate) merges: MergeTable,
+    /// What takes the place of them, or of scores, in long use.
+    pub(crate) compiled: CompiledMerges,
     /// Byte → id of the token for just that byte, [`NONE`] where there is none; what the byte stands for is the engine's
     /// affair (`<0xE2>` of a SentencePiece vocabulary, the one-byte token of a byte-level one). 256 entries.
     pub(crate) bytes: Table<u32>,
@@ -118,25 +128,82 @@ pub(crate) struct Vocabulary {
 #[derive(Debug)]
 pub(crate) enum MergeTable {
     /// Every pair that merges.
-    Compiled(Pairs),
+    Listed(Pairs),
     /// The list they come from.
     Lazy(Box<LazyMerges>),
 }
 
 impl Default for MergeTable {
     fn default() -> Self {
-        Self::Compiled(Pairs::default())
+        Self::Listed(Pairs::default())
     }
 }
 
 impl MergeTable {
-    /// The table of pairs, if there is one by now.
+    /// Whether no pair merges.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Listed(pairs) if pairs.iter().next().is_none())
+    }
+}
+
+/// The merges that a text can need, compiled, once somebody has done it.
+#[derive(Debug, Default)]
+pub(crate) struct CompiledMerges {
+    begun: AtomicBool,
+    /// `None` where they are too many.
+    pairs: OnceLock<Option<PairTable>>,
+    neighbours: OnceLock<Box<Neighbours>>,
+}
+
+/// One bit for each two bytes, the left one lower.
+pub(crate) type Neighbours = [u64; 1 << 10];
+
+impl CompiledMerges {
     #[inline]
-    pub(crate) fn compiled(&self) -> Option<&Pairs> {
-        match self {
-            Self::Compiled(pairs) => Some(pairs),
-            Self::Lazy(lazy) => lazy.compiled(),
+    pub(crate) fn pairs(&self) -> Option<&PairTable> {
+        self.pairs.get()?.as_ref()
+    }
+
+    /// What was compiled before.
+    pub(crate) fn of(pairs: PairTable, neighbours: Option<&Neighbours>) -> Self {
+        Self {
+            begun: AtomicBool::new(false),
+            pairs: OnceLock::from(Some(pairs)),
+            neighbours: neighbours.map_or_else(OnceLock::new, |noted| OnceLock::from(Box::new(*noted))),
         }
+    }
+
+    /// The two bytes that stand side by side in some symbol, or in a character, if anybody has noted them: between others nothing
+    /// merges.
+    #[inline]
+    pub(crate) fn neighbours(&self) -> Option<&Neighbours> {
+        self.neighbours.get().map(|neighbours| &**neighbours)
+    }
+
+    /// Notes the neighbours in `keys`.
+    pub(crate) fn note_neighbours(&self, keys: Keys<'_>) {
+        self.neighbours.get_or_init(|| {
+            let mut neighbours: Box<Neighbours> = bytemuck::zeroed_box();
+            let mut note = |left: u8, right: u8| {
+                let pair = usize::from(u16::from_le_bytes([left, right]));
+                neighbours[pair / 64] |= 1 << (pair % 64);
+            };
+            (0..=u8::MAX).for_each(|left| (0x80..=0xBF).for_each(|right| note(left, right)));
+            for symbol in 0..keys.offsets.len().saturating_sub(1) as u32 {
+                keys.at(symbol).windows(2).for_each(|pair| note(pair[0], pair[1]));
+            }
+            neighbours
+        });
+    }
+
+    /// Whether nobody has begun to make what long use is worth. Only the first one who asks hears so.
+    pub(crate) fn begin(&self) -> bool {
+        !self.begun.swap(true, Ordering::Relaxed)
+    }
+
+    /// The pairs that `compile` gives, if nobody has compiled any. Whoever comes meanwhile waits.
+    pub(crate) fn get_or_compile(&self, compile: impl FnOnce() -> Option<PairTable>) -> Option<&PairTable> {
+        self.pairs.get_or_init(compile).as_ref()
     }
 }
 
@@ -263,12 +330,13 @@ impl Vocabulary {
             && self.attributes.len() == len
             && self.pieces.len() == len
             && (self.scores.is_empty() || self.scores.len() == len)
+            && (self.wide_scores.is_empty() || self.wide_scores.len() == len)
             && self.bytes.len() == 256
             && matches!(self.byte_symbols.len(), 0 | 256);
         if !whole {
             return Some("tables of the vocabulary's length");
         }
-        let pairs = || self.merges.compiled().and_then(|pairs| pairs.fault(symbols, entries));
+        let pairs = || self.compiled.pairs().and_then(|pairs| pairs.fault(symbols, entries));
         let tables = self.index.fault(symbols, entries).or_else(pairs);
         if tables.is_some() || !entries {
             return tables;
@@ -280,7 +348,9 @@ impl Vocabulary {
         if !self.pieces.iter().all(|piece| inside(u64::from(piece.start) + u64::from(piece.len))) {
             return Some("pieces inside their arena");
         }
-        if self.scores.iter().any(|score| score.is_nan()) {
+        if self.scores.iter().any(|score| score.is_nan())
+            || self.wide_scores.iter().any(|score| score.is_nan())
+        {
             return Some("scores that are numbers");
         }
         let known = |table: &[u32], below: usize| table.iter().all(|&id| id == NONE || (id as usize) < below);
@@ -308,21 +378,30 @@ impl Vocabulary {
         }
     }
 
-    /// Appends what `ids` render to, without those that have one of the `hidden` attributes; an id that names no token comes
-    /// back as the error, with what was before it appended.
-    pub(crate) fn append_pieces(&self, ids: &[u32], hidden: u16, out: &mut Vec<u8>) -> Result<(), u32> {
+    /// Appends what `ids` render to up to the first that has one of the attributes `stops`, without those that have one of the `hidden`
+    /// ones, and gives how many ids that were; an id that names no token comes back as the error, with what was before it appended.
+    pub(crate) fn append_pieces(
+        &self,
+        ids: &[u32],
+        hidden: u16,
+        stops: u16,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, u32> {
         const SHORT: usize = 16;
         let (pieces, attributes, arena): (&[Span], &[u16], &[u8]) =
             (&self.pieces, &self.attributes, &self.arena);
-        for &id in ids {
+        for (at, &id) in ids.iter().enumerate() {
             let Some((&Span { start, len }, &bits)) =
                 pieces.get(id as usize).zip(attributes.get(id as usize))
             else {
                 return Err(id);
             };
-            if bits & (attribute::HOLE | hidden) != 0 {
+            if bits & (attribute::HOLE | hidden | stops) != 0 {
                 if bits & attribute::HOLE != 0 {
                     return Err(id);
+                }
+                if bits & stops != 0 {
+                    return Ok(at);
                 }
                 continue;
             }
@@ -337,7 +416,7 @@ impl Vocabulary {
                 _ => out.extend_from_slice(rest.get(..len).ok_or(id)?),
             }
         }
-        Ok(())
+        Ok(ids.len())
     }
 
     /// The score of `id`, 0 where there is none.
@@ -665,8 +744,10 @@ impl Builder {
             attributes: self.attributes.into(),
             pieces: pieces.into(),
             scores: self.scores.into(),
+            wide_scores: Table::default(),
             index: self.index,
-            merges: self.lazy.map_or(MergeTable::Compiled(self.pairs), MergeTable::Lazy),
+            merges: self.lazy.map_or(MergeTable::Listed(self.pairs), MergeTable::Lazy),
+            compiled: CompiledMerges::default(),
             bytes: bytes.to_vec().into(),
             byte_symbols: byte_symbols.into(),
             bridges,

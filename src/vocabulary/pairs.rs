@@ -79,27 +79,6 @@ impl Pairs {
         Self { slots: vec![Pair::FREE; place.slots].into(), multiplier: place.multiplier }
     }
 
-    /// A table of merges: left, right, rank and what they make. Of those of equal pairs the one with the lowest rank counts.
-    pub(crate) fn of(merges: Vec<(u32, u32, Rank, u32)>) -> Self {
-        let mut pairs = Self::new(Place::with_capacity(merges.len()));
-        for (left, right, rank, merged) in merges {
-            pairs.insert(left, right, rank, merged);
-        }
-        pairs
-    }
-
-    /// What is wrong with a table that was not built here, if anything: with `entries` its slots, which may name `symbols` symbols.
-    pub(super) fn fault(&self, symbols: usize, entries: bool) -> Option<&'static str> {
-        if !entries || self.slots.is_empty() {
-            return None;
-        }
-        let used = self.iter().count();
-        let known = self.iter().all(|(left, right, _, merged)| {
-            [left, right, merged].iter().all(|&symbol| (symbol as usize) < symbols)
-        });
-        (used > self.slots.len() / 8 * 7 || !known).then_some("merges of known symbols, with free slots")
-    }
-
     /// The rank of the merge of `left` and `right`, and the symbol it makes.
     #[inline]
     pub(crate) fn find(&self, left: u32, right: u32) -> Option<(Rank, u32)> {

@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use bytemuck::Pod;
 
+use crate::memory::Zeroed;
 use crate::mmap::Bytes;
 
 /// A read-only array of `T`: owned, or a view of bytes that someone else keeps alive.
@@ -13,6 +14,8 @@ use crate::mmap::Bytes;
 pub(crate) enum Table<T> {
     /// Built by a loader.
     Owned(Vec<T>),
+    /// The same, in huge pages.
+    Pages(Zeroed<T>),
     /// Lies in an image; [`Table::mapped`] has checked length and alignment.
     Mapped(Bytes, PhantomData<T>),
 }
@@ -36,6 +39,7 @@ impl<T: Pod> Deref for Table<T> {
     fn deref(&self) -> &[T] {
         match self {
             Self::Owned(items) => items,
+            Self::Pages(items) => items,
             Self::Mapped(bytes, _) => bytemuck::cast_slice(bytes),
         }
     }
@@ -53,9 +57,15 @@ impl<T> From<Vec<T>> for Table<T> {
     }
 }
 
+impl<T> From<Zeroed<T>> for Table<T> {
+    fn from(items: Zeroed<T>) -> Self {
+        Self::Pages(items)
+    }
+}
+
 impl<T: Pod> std::fmt::Debug for Table<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let place = if matches!(self, Self::Owned(_)) { "owned" } else { "mapped" };
+        let place = if matches!(self, Self::Mapped(..)) { "mapped" } else { "owned" };
         write!(f, "Table({place}, {} × {} bytes)", self.len(), size_of::<T>())
     }
 }

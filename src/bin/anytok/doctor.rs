@@ -23,7 +23,14 @@ pub(crate) struct Doctor {
 
 impl Doctor {
     pub(crate) fn run(&self, json: bool) -> Outcome {
-        let comparison = self.model.resolver()?.compare(&self.model.path)?;
+        let Model { path, .. } = &self.model;
+        if let Some(id) = self.model.repository() {
+            return Err(format!(
+                "doctor compares what a model has; give the path of one that {id} belongs to"
+            )
+            .into());
+        }
+        let comparison = self.model.resolver()?.compare(path).map_err(|error| self.model.told(error))?;
         let mut out = anstream::stdout().lock();
         if json {
             let sources: Vec<_> = comparison.sources.iter().map(source).collect();

@@ -25,9 +25,12 @@ impl Explain {
     pub(crate) fn run(&self, json: bool) -> Outcome {
         // A path that leads nowhere is told in the resolver's words.
         let found = self.model.resolve_any()?;
-        let evidence = Evidence::gather(&self.model.path)?;
+        let evidence = match self.model.repository() {
+            Some(id) => json!({ "repository": id }),
+            None => told(&Evidence::gather(&self.model.path)?),
+        };
         if json {
-            let story = json!({ "evidence": told(&evidence), "resolution": story(&found), "tokenizer": facts(found.tokenizer()) });
+            let story = json!({ "evidence": evidence, "resolution": story(&found), "tokenizer": facts(found.tokenizer()) });
             writeln!(io::stdout(), "{story}")?;
         } else {
             print(&evidence, &found)?;
@@ -36,10 +39,10 @@ impl Explain {
     }
 }
 
-fn print(evidence: &Evidence, found: &Resolution) -> io::Result<()> {
+fn print(evidence: &Value, found: &Resolution) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     writeln!(out, "{STRONG}model{STRONG:#}")?;
-    rows(&mut out, &told(evidence))?;
+    rows(&mut out, evidence)?;
     writeln!(out, "\n{STRONG}search{STRONG:#}")?;
     for line in found.to_string().lines() {
         writeln!(out, "  {line}")?;

@@ -36,7 +36,7 @@ pub(crate) fn answer(tokenizer: &Tokenizer, direction: Direction) -> Result<u64,
                 return Err(io::Error::from(error.kind()).into());
             }
             bad += 1;
-            eprintln!("pipe: line {number}: {}", crate::chain(&*error));
+            eprintln!("pipe: line {number}: {}", chain(&*error));
             output.write_all(b"null")?;
         }
         output.write_all(b"\n")?;
@@ -50,6 +50,22 @@ pub(crate) fn answer(tokenizer: &Tokenizer, direction: Direction) -> Result<u64,
         eprintln!("pipe: {bad} bad lines, each answered by null");
     }
     Ok(bad)
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// Whether that is a reader that has gone.
+pub(crate) fn is_closed(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Answers to lines, with the buffers that all of them share.

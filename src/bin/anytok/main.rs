@@ -12,10 +12,10 @@ mod shell;
 mod text;
 
 use std::error::Error;
-use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use lines::chain;
 
 /// The tokenizer of any model: counts, ids, text, and where it came from.
 ///
@@ -73,23 +73,11 @@ fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         // A reader that has seen enough (`head`) is no mishap.
-        let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-        if !error.downcast_ref().is_some_and(closed) {
+        if !lines::is_closed(&*error) {
             anstream::eprintln!("{STRONG}anytok:{STRONG:#} {}", chain(&*error));
         }
         ExitCode::FAILURE
     })
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// How an id is written: one that a vocabulary leaves open (`LLAMA_TOKEN_NULL` of llama.cpp) as -1.

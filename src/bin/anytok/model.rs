@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// A path, and the options of the resolver.
 #[derive(Args)]
 pub(crate) struct Model {
-    /// A model file, a model directory or a tokenizer file
+    /// A model file, a model directory, a tokenizer file, or a repository on the Hub as `hub:OWNER/NAME`
     #[arg(value_name = "MODEL")]
     pub(crate) path: PathBuf,
     /// Use a degraded tokenizer (a guess, or bytes) instead of failing
@@ -83,7 +83,27 @@ impl Model {
     /// Finds the tokenizer, degraded or not.
     pub(crate) fn resolve_any(&self) -> Result<Found, Box<dyn Error>> {
         let resolver = self.resolver()?;
-        Ok(Found { resolution: resolver.resolve(&self.path)?, resolver })
+        let resolution = match self.repository() {
+            Some(id) => resolver.resolve_repo(id)?,
+            None => resolver.resolve(&self.path).map_err(|error| self.told(error))?,
+        };
+        Ok(Found { resolution, resolver })
+    }
+
+    /// The repository that stands in place of a path.
+    pub(crate) fn repository(&self) -> Option<&str> {
+        self.path.to_str()?.strip_prefix("hub:")
+    }
+
+    /// An error of the library, in the words of this command where that names its own functions.
+    pub(crate) fn told(&self, error: anytok::Error) -> Box<dyn Error> {
+        let path = self.path.display();
+        let is_missing = matches!(error, anytok::Error::NotFound { .. });
+        if is_missing && error.to_string().contains("`resolve_repo`") {
+            return format!("no file or directory at {path}; `hub:{path}` names the repository on the Hub")
+                .into();
+        }
+        error.into()
     }
 
     /// Whether a degraded result counts as one.

@@ -16,7 +16,7 @@ pub(crate) use unigram::UnigramText;
 pub(crate) use wordpiece::WordPieceText;
 
 use super::error::EncodeError;
-use super::output::Place;
+use super::output::{Place, Rule};
 use crate::unicode;
 use crate::vocabulary::{Charsmap, Trie};
 
@@ -46,6 +46,7 @@ pub(crate) enum Normalizer {
 pub(crate) struct Tables<'v> {
     pub(crate) charsmap: &'v Charsmap,
     pub(crate) user_defined: &'v Trie,
+    pub(crate) rule: Rule,
 }
 
 impl Normalizer {
@@ -63,11 +64,14 @@ impl Normalizer {
                 let Ok(text) = std::str::from_utf8(text) else { return Ok(text.into()) };
                 let rewritten = match places {
                     None => normalizer.apply(text, tables.charsmap, None)?,
+                    Some(places) if tables.rule == Rule::Library => {
+                        normalizer.apply_with_library_places(text, tables.charsmap, places)?
+                    }
                     Some(places) => normalizer.apply_with_places(text, tables.charsmap, places)?,
                 };
                 rewritten.map(String::into_bytes)
             }
-            Self::Spaces(spaces) => spaces.apply(text, begins, places),
+            Self::Spaces(spaces) => spaces.apply(text, begins, tables.rule, places),
             Self::Repair if std::str::from_utf8(text).is_ok() => None,
             Self::Repair => Some(characters(text, places, |character, out| {
                 unicode::encode(character, out);

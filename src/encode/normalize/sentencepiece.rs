@@ -28,7 +28,7 @@ impl SentencePieceText {
         tables: Tables<'_>,
         mut places: Option<&mut Vec<Place>>,
     ) -> Result<Vec<u8>, EncodeError> {
-        let Tables { user_defined, charsmap } = tables;
+        let Tables { user_defined, charsmap, .. } = tables;
         let prefix = |at: usize| -> Result<(&[u8], usize), EncodeError> {
             let text = &text[at..];
             if let Some((len, _)) = user_defined.longest(text) {

@@ -1,7 +1,8 @@
 //! Spaces as a visible character, and one in front of a text.
 
 use super::push_places;
-use crate::encode::output::Place;
+use crate::encode::output::{Place, Rule};
+use crate::unicode;
 
 /// `Metaspace` of tokenizers, `add_space_prefix` and `escape_whitespaces` of llama.cpp, `add_prefix_space` of `ByteLevel`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +42,7 @@ impl Spaces {
         self,
         text: &[u8],
         begins: bool,
+        rule: Rule,
         mut places: Option<&mut Vec<Place>>,
     ) -> Option<Vec<u8>> {
         let prefix = self.prefix(text, begins);
@@ -52,7 +54,9 @@ impl Spaces {
         let mut out = Vec::with_capacity(text.len() + text.len() / 2 + 8);
         if let Some(prefix) = prefix {
             out.extend_from_slice(prefix.encode_utf8(&mut buffer).as_bytes());
-            push_places(places.as_deref_mut(), &out, 0..0);
+            // The library takes it for a part of the first character.
+            let first = text.first().map_or(0, |&byte| unicode::utf8_len(byte).min(text.len()));
+            push_places(places.as_deref_mut(), &out, 0..if rule == Rule::Library { first } else { 0 });
         }
         let mut start = 0;
         let spaces = memchr::memchr_iter(b' ', text).take(if replacement.is_some() { usize::MAX } else { 0 });
@@ -74,5 +78,5 @@ impl Spaces {
 /// `▁` in front of a line that has none, unless it is newlines alone (`mmbert` of llama.cpp). `None` if nothing changes.
 pub(super) fn mark_line(text: &[u8], places: Option<&mut Vec<Place>>) -> Option<Vec<u8>> {
     let marks = Spaces { replacement: None, prefix: Some('▁'), prepend: Prepend::Always, once: true };
-    if text.iter().all(|&byte| byte == b'\n') { None } else { marks.apply(text, false, places) }
+    if text.iter().all(|&byte| byte == b'\n') { None } else { marks.apply(text, false, Rule::Bytes, places) }
 }

@@ -12,7 +12,9 @@ use unicode_segmentation::UnicodeSegmentation as _;
 
 use crate::encode::error::{EncodeError, MOST_BYTES};
 use crate::encode::output::Place;
-use crate::vocabulary::Charsmap;
+use crate::split::Delimiter;
+use crate::unicode::utf8_len;
+use crate::vocabulary::{Charsmap, encode_alphabet};
 
 /// One rewriting of text.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -33,6 +35,15 @@ pub(crate) enum Normalizer {
     },
     /// Puts a text in place of two spaces or more.
     SpaceRuns(String),
+    /// As [`Normalizer::Replace`], for what a pattern matches.
+    ReplaceMatches {
+        pattern: Delimiter,
+        content: String,
+    },
+    /// Drops control characters and makes others a space.
+    Nmt,
+    /// Each byte as a character of the GPT-2 alphabet.
+    ByteLevel,
     /// Drops white space at the ends.
     Strip {
         left: bool,
@@ -84,6 +95,40 @@ impl Normalizer {
         Ok(rewritten)
     }
 
+    /// As [`Normalizer::apply`], with the places that [`Rule::Library`] says.
+    ///
+    /// Reference: `NormalizedString` of `tokenizers` 0.23.
+    ///
+    /// [`Rule::Library`]: crate::encode::output::Rule::Library
+    pub(super) fn apply_with_library_places(
+        &self,
+        text: &str,
+        charsmap: &Charsmap,
+        places: &mut Vec<Place>,
+    ) -> Result<Option<String>, EncodeError> {
+        let mut starts = Vec::new();
+        let rewritten = match self {
+            Self::Replace { pattern, content } => {
+                let found = memchr::memmem::find_iter(text.as_bytes(), pattern);
+                replace_behind(text, found.map(|at| at..at + pattern.len()), content, &mut starts)
+            }
+            Self::SpaceRuns(content) => {
+                replace_behind(text, SpaceRuns { text: text.as_bytes(), at: 0 }, content, &mut starts)
+            }
+            Self::ReplaceMatches { pattern, content } => {
+                let mut found = Vec::new();
+                pattern.find(text, &mut |range| found.push(range))?;
+                replace_behind(text, found.into_iter(), content, &mut starts)
+            }
+            Self::Precompiled { .. } => precompiled_step_by_step(text, charsmap, &mut starts)?,
+            _ => self.apply(text, charsmap, Some(&mut starts))?,
+        };
+        let len = |start: u32| text.as_bytes().get(start as usize).map_or(0, |&byte| utf8_len(byte) as u32);
+        places.clear();
+        places.extend(starts.into_iter().map(|start| (start, start + len(start))));
+        Ok(rewritten)
+    }
+
     /// The rewritten text, `None` if nothing changes. `origin` receives for each byte the byte that it comes from.
     pub(crate) fn apply(
         &self,
@@ -116,6 +161,16 @@ impl Normalizer {
             Self::SpaceRuns(content) => {
                 replace(text, SpaceRuns { text: text.as_bytes(), at: 0 }, content, origin)
             }
+            Self::ReplaceMatches { pattern, content } => {
+                let mut found = Vec::new();
+                pattern.find(text, &mut |range| found.push(range))?;
+                replace(text, found.into_iter(), content, origin)
+            }
+            Self::Nmt => Some(each(text, origin, |c, out| out.extend(nmt(c)))),
+            Self::ByteLevel => Some(each(text, origin, |c, out| {
+                let alphabet = encode_alphabet(c.encode_utf8(&mut [0; 4]).as_bytes());
+                out.push_str(&String::from_utf8_lossy(&alphabet));
+            })),
             Self::Strip { left, right } => strip(text, *left, *right, origin),
             Self::Bert(bert) => Some(bert.apply(text, origin)),
             Self::Precompiled { plain } => precompiled(text, charsmap, *plain, origin)?,
@@ -198,6 +253,25 @@ impl Bert {
     fn space(self, c: char) -> impl Iterator<Item = char> {
         let space = (self.handle_chinese_chars && is_chinese(c)).then_some(' ');
         space.into_iter().chain([c]).chain(space)
+    }
+}
+
+/// What `Nmt` makes of a character.
+fn nmt(c: char) -> Option<char> {
+    match c {
+        '\u{1}'..='\u{8}' | '\u{B}' | '\u{E}'..='\u{1F}' | '\u{7F}' | '\u{8F}' | '\u{9F}' => None,
+        '\t'
+        | '\n'
+        | '\u{C}'
+        | '\r'
+        | '\u{1680}'
+        | '\u{200B}'..='\u{200F}'
+        | '\u{2028}'
+        | '\u{2029}'
+        | '▁'
+        | '\u{FEFF}'
+        | char::REPLACEMENT_CHARACTER => Some(' '),
+        _ => Some(c),
     }
 }
 
@@ -310,20 +384,102 @@ fn replace(
     found.peek()?;
     let mut out = String::with_capacity(text.len() + text.len() / 2);
     let mut start = 0;
-    for range in found.chain(std::iter::once(text.len()..text.len())) {
+    for range in found {
         out.push_str(&text[start..range.start]);
+        out.push_str(content);
         if let Some(origin) = origin.as_deref_mut() {
             Extend::extend(origin, start as u32..range.start as u32);
-        }
-        if !range.is_empty() {
-            out.push_str(content);
-            if let Some(origin) = origin.as_deref_mut() {
-                origin.resize(out.len(), range.start as u32);
-            }
+            origin.resize(out.len(), range.start as u32);
         }
         start = range.end;
     }
+    out.push_str(&text[start..]);
+    if let Some(origin) = origin {
+        Extend::extend(origin, start as u32..text.len() as u32);
+    }
     Some(out)
+}
+
+/// As [`replace`]; the content comes from the last character that it replaces.
+fn replace_behind(
+    text: &str,
+    found: impl Iterator<Item = Range<usize>>,
+    content: &str,
+    origin: &mut Vec<u32>,
+) -> Option<String> {
+    let mut found = found.peekable();
+    found.peek()?;
+    let mut out = String::with_capacity(text.len() + text.len() / 2);
+    let mut done = 0;
+    for range in found {
+        out.push_str(&text[done..range.start]);
+        out.push_str(content);
+        Extend::extend(origin, done as u32..range.start as u32);
+        let last = text[..range.end].char_indices().next_back().map_or(0, |(at, _)| at);
+        origin.resize(out.len(), last as u32);
+        done = range.end;
+    }
+    out.push_str(&text[done..]);
+    Extend::extend(origin, done as u32..text.len() as u32);
+    for start in origin {
+        while !text.is_char_boundary(*start as usize) {
+            *start -= 1;
+        }
+    }
+    Some(out)
+}
+
+/// As [`precompiled`], character by character: one that is replaced by several comes first, several that are replaced by fewer are one.
+fn precompiled_step_by_step(
+    text: &str,
+    charsmap: &Charsmap,
+    origin: &mut Vec<u32>,
+) -> Result<Option<String>, EncodeError> {
+    // Characters, and how many of the text they stand for less one.
+    let mut characters: Vec<(char, isize)> = Vec::with_capacity(text.len());
+    let mut modified = false;
+    let mut replace = |old: &str, new: &[u8], characters: &mut Vec<(char, isize)>| {
+        modified = true;
+        let new = String::from_utf8_lossy(new);
+        let difference = new.chars().count().cast_signed() - old.chars().count().cast_signed();
+        characters.extend(new.chars().map(|c| (c, 0)));
+        if difference > 0 {
+            let inserted = characters.iter_mut().rev().take(difference.unsigned_abs());
+            inserted.for_each(|(_, change)| *change = 1);
+        } else if let Some((_, change)) = characters.last_mut() {
+            *change += difference;
+        }
+    };
+    for cluster in text.graphemes(true) {
+        let whole = if cluster.len() < 6 { charsmap.shortest(cluster.as_bytes())? } else { None };
+        if let Some((_, replacement)) = whole {
+            replace(cluster, replacement, &mut characters);
+            continue;
+        }
+        for (i, c) in cluster.char_indices() {
+            let part = &cluster[i..i + c.len_utf8()];
+            match charsmap.shortest(part.as_bytes())? {
+                Some((_, replacement)) => replace(part, replacement, &mut characters),
+                None => characters.push((c, 0)),
+            }
+        }
+    }
+    Ok(modified.then(|| {
+        let mut out = String::with_capacity(text.len());
+        let mut old = text.char_indices();
+        let mut last = 0;
+        for (c, change) in characters {
+            out.push(c);
+            if change <= 0 {
+                let first = old.next().map_or(text.len(), |(at, _)| at);
+                last = (change..0).filter_map(|_| old.next()).last().map_or(first, |(at, _)| at);
+                origin.resize(out.len(), first as u32);
+            } else {
+                origin.resize(out.len(), last as u32);
+            }
+        }
+        out
+    }))
 }
 
 /// Runs of two spaces or more.

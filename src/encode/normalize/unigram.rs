@@ -58,7 +58,7 @@ impl UnigramText {
         place: impl Fn(Range<usize>) -> Range<usize>,
         writer: &mut Writer<'_>,
     ) -> Result<(), EncodeError> {
-        let Tables { user_defined, charsmap } = tables;
+        let Tables { user_defined, charsmap, .. } = tables;
         let no_user_defined = user_defined.is_empty();
         let plain = |byte: u8| byte < 0x80 && self.plain[usize::from(byte >> 6)] >> (byte & 63) & 1 != 0;
         let mut at = 0;

@@ -3,16 +3,22 @@
 //! Covered means covered exactly: a field or a component that an engine does not model is a reason to send the whole file through the
 //! `tokenizers` crate. A type that is unknown there too is an error that names it.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::decode::chain::{Chain, Decoder};
 use crate::decode::tokenizers::{First, Renderer};
 use crate::encode::normalize::tokenizers::{Bert as NormalizerBert, Normalizer};
 use crate::formats::FormatError;
-use crate::semantics::tokenizers::{Frame, PreTokenizer, Prepend};
-use crate::split::{PatternSplit, Split, from_pattern, from_patterns};
+use crate::semantics::tokenizers::{Frame, PreTokenizer, Prepend, Stage, Trim};
+use crate::split::{
+    Behavior, Delimited, Delimiter, OnigurumaError, PatternSplit, Split, any_pattern, from_pattern,
+    from_patterns, translate,
+};
 use crate::vocabulary::Charsmap;
 
 /// Why a description does not go to the engines here.
@@ -25,6 +31,8 @@ pub(super) type Covered<T> = Result<T, Foreign>;
 pub(super) struct Section {
     name: &'static str,
     value: Value,
+    /// Whether a pattern is not the one of the file.
+    translated: bool,
 }
 
 /// The sections that may hold a component, with the types that `tokenizers` knows there and the key of a `Sequence`.
@@ -95,7 +103,7 @@ const KNOWN: &[(&str, &str, &[&str])] = &[
 impl Section {
     /// Parses a section and looks for types that nobody knows.
     pub(super) fn new(file: &str, name: &'static str, raw: Option<&RawValue>) -> Result<Self, FormatError> {
-        let value: Value = match raw {
+        let mut value: Value = match raw {
             None => Value::Null,
             Some(raw) => serde_json::from_str(raw.get()).map_err(|source| FormatError::Malformed {
                 file: format!("{file} ({name})"),
@@ -105,7 +113,16 @@ impl Section {
         if let Some(&(_, nested, types)) = KNOWN.iter().find(|(section, ..)| *section == name) {
             known_types(file, name, nested, types, &value)?;
         }
-        Ok(Self { name, value })
+        let translated = translate_patterns(&mut value).map_err(|source| FormatError::Malformed {
+            file: format!("{file} ({name})"),
+            source: source.into(),
+        })?;
+        Ok(Self { name, value, translated })
+    }
+
+    /// The section with its patterns as the engine here reads them, if they are not as the file has them.
+    pub(super) fn rewritten(&self) -> Option<String> {
+        self.translated.then(|| self.value.to_string())
     }
 
     /// Its components in order: those of a `Sequence`, or the only one.
@@ -115,6 +132,31 @@ impl Section {
         flatten(self.name.to_owned(), nested, &self.value, &mut components)?;
         Ok(components)
     }
+}
+
+/// Puts an equal pattern for the engine here in place of each that Oniguruma reads otherwise; tells whether there was one.
+fn translate_patterns(value: &mut Value) -> Result<bool, OnigurumaError> {
+    let mut translated = false;
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::String(pattern)) = fields.get_mut("Regex")
+                && let Cow::Owned(equal) = translate(pattern)?
+            {
+                *pattern = equal;
+                translated = true;
+            }
+            for value in fields.values_mut() {
+                translated |= translate_patterns(value)?;
+            }
+        }
+        Value::Array(values) => {
+            for value in values {
+                translated |= translate_patterns(value)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(translated)
 }
 
 /// An error for the first type, at any depth, that is not in the list.
@@ -284,10 +326,16 @@ fn normalizer(component: &Component<'_>, charsmap: &mut Charsmap) -> Covered<Nor
                     pattern: pattern.to_owned(),
                     content: component.text("content")?.to_owned(),
                 }),
+                Pattern::Text(_) => Err(component.foreign("an empty pattern")),
                 Pattern::Regex(" {2,}") => Ok(Normalizer::SpaceRuns(component.text("content")?.to_owned())),
-                _ => Err(component.foreign("pattern")),
+                Pattern::Regex(pattern) => Ok(Normalizer::ReplaceMatches {
+                    pattern: matching(component, pattern)?,
+                    content: component.text("content")?.to_owned(),
+                }),
             }
         }
+        "Nmt" => plain(Normalizer::Nmt),
+        "ByteLevel" => plain(Normalizer::ByteLevel),
         "Precompiled" => {
             component.only(&["precompiled_charsmap"])?;
             let bytes = BASE64
@@ -355,6 +403,93 @@ pub(super) fn pre_tokenizer(section: &Section, no_spaces: bool) -> Covered<PreTo
     }
 }
 
+fn matching(component: &Component<'_>, pattern: &str) -> Covered<Delimiter> {
+    let split = Split::of_matches(pattern).map_err(|error| component.foreign(&error.to_string()))?;
+    Ok(Delimiter::Pattern(split))
+}
+
+/// How text is cut in front of a model that knows texts, whatever the components and their order.
+pub(super) fn stages(section: &Section) -> Covered<PreTokenizer> {
+    let components = section.components()?;
+    components.iter().map(stage).collect::<Covered<_>>().map(PreTokenizer::Stages)
+}
+
+fn stage(component: &Component<'_>) -> Covered<Stage> {
+    let behavior = |key| match component.text(key)? {
+        "Isolated" => Ok(Behavior::Isolated),
+        "Removed" => Ok(Behavior::Removed),
+        "MergedWithPrevious" => Ok(Behavior::MergedWithPrevious),
+        "MergedWithNext" => Ok(Behavior::MergedWithNext),
+        "Contiguous" => Ok(Behavior::Contiguous),
+        _ => Err(component.foreign(key)),
+    };
+    let cut = |delimiter, behavior, invert| Ok(Stage::Delimited(Delimited { delimiter, behavior, invert }));
+    match component.kind {
+        "BertPreTokenizer" => component.only(&[]).map(|()| Stage::Bert),
+        "WhitespaceSplit" => component.only(&[]).map(|()| Stage::Whitespace),
+        #[cfg(feature = "tokenizers")]
+        "UnicodeScripts" => component.only(&[]).map(|()| Stage::Scripts),
+        "Whitespace" => {
+            component.only(&[])?;
+            cut(matching(component, WORDS)?, Behavior::Removed, true)
+        }
+        "Punctuation" => {
+            component.only(&["behavior"])?;
+            let isolated = !component.fields.contains_key("behavior");
+            let behavior = if isolated { Behavior::Isolated } else { behavior("behavior")? };
+            cut(Delimiter::Punctuation, behavior, false)
+        }
+        "Digits" => {
+            component.only(&["individual_digits"])?;
+            let individual = component.bool("individual_digits")?;
+            let behavior = if individual { Behavior::Isolated } else { Behavior::Contiguous };
+            cut(Delimiter::Numeric, behavior, false)
+        }
+        "CharDelimiterSplit" => {
+            component.only(&["delimiter"])?;
+            let delimiter = Delimiter::Text(component.character("delimiter")?.to_string());
+            cut(delimiter, Behavior::Removed, false)
+        }
+        "FixedLength" => {
+            component.only(&["length"])?;
+            let given = component.fields.contains_key("length");
+            let length = if given { component.number("length")? } else { 5 };
+            if length == 0 {
+                Err(component.foreign("length"))
+            } else {
+                Ok(Stage::FixedLength(length as usize))
+            }
+        }
+        "Split" => {
+            component.only(&["pattern", "behavior", "invert"])?;
+            let delimiter = match component.pattern()? {
+                Pattern::Text("") => return Err(component.foreign("an empty pattern")),
+                Pattern::Text(text) => Delimiter::Text(text.to_owned()),
+                Pattern::Regex(pattern) => matching(component, pattern)?,
+            };
+            cut(delimiter, behavior("behavior")?, component.bool("invert")?)
+        }
+        "Metaspace" => {
+            let (replacement, prepend) = metaspace_fields(component)?;
+            Ok(Stage::Metaspace { replacement, prepend, split: component.bool_or("split", true)? })
+        }
+        "ByteLevel" => {
+            component.only(&["add_prefix_space", "trim_offsets", "use_regex"])?;
+            component.bool("trim_offsets")?;
+            let cuts = component.bool_or("use_regex", true)?;
+            let gpt2 = from_pattern(GPT2).filter(|_| cuts);
+            if cuts && gpt2.is_none() {
+                return Err(component.foreign("use_regex"));
+            }
+            Ok(Stage::ByteLevel { prefix_space: component.bool("add_prefix_space")?, split: gpt2 })
+        }
+        _ => Err(component.foreign("no engine here covers it")),
+    }
+}
+
+/// The pattern of `Whitespace`, which is never Oniguruma's.
+const WORDS: &str = r"\w+|[^\w\s]+";
+
 fn is_split_at_spaces(component: &Component<'_>) -> bool {
     component.kind == "Split"
         && component.only(&["pattern", "behavior", "invert"]).is_ok()
@@ -387,8 +522,7 @@ fn splits(components: &[Component<'_>]) -> Covered<Vec<Split>> {
                 let Pattern::Regex(pattern) = component.pattern()? else {
                     return Err(component.foreign("pattern"));
                 };
-                let split =
-                    from_pattern(pattern).ok_or_else(|| component.foreign("a pattern that is not known"))?;
+                let split = any_pattern(pattern).map_err(|error| component.foreign(&error.to_string()))?;
                 let kept = match (component.text("behavior")?, component.bool("invert")?) {
                     // Matches and gaps alike.
                     ("Isolated", _) => true,
@@ -442,61 +576,93 @@ fn metaspace_fields(component: &Component<'_>) -> Covered<(char, Prepend)> {
     Ok((component.character("replacement")?, prepend))
 }
 
-/// What the post-processor puts around a text.
-pub(super) fn frame(section: &Section) -> Covered<Frame> {
-    let mut frame = None;
-    for component in section.components()? {
-        let found = match component.kind {
-            // It moves offsets and no ids.
-            "ByteLevel" => continue,
-            "BertProcessing" | "RobertaProcessing" => {
-                component.only(&["sep", "cls", "trim_offsets", "add_prefix_space"])?;
-                Frame { before: vec![component.token("cls")?], after: vec![component.token("sep")?] }
-            }
-            "TemplateProcessing" => template(&component)?,
-            _ => return Err(component.foreign("no engine here covers it")),
-        };
-        // A second one would see the parts that the first has made as texts of their own.
-        if frame.replace(found).is_some() {
-            return Err(component.foreign("behind another one that adds tokens"));
-        }
-    }
-    Ok(frame.unwrap_or_default())
+/// A text on its way through post-processors, or what they add to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Id(u32),
+    Text,
 }
 
-fn template(component: &Component<'_>) -> Covered<Frame> {
+/// What the post-processor puts around a text.
+///
+/// In a sequence each sees what the one before has made as texts of its own: behind a template of two parts the next one processes a pair.
+pub(super) fn frame(section: &Section) -> Covered<Frame> {
+    let mut texts = vec![vec![Part::Text]];
+    let mut trims = Vec::new();
+    for component in section.components()? {
+        if matches!(component.kind, "ByteLevel" | "RobertaProcessing")
+            && component.bool_or("trim_offsets", true)?
+        {
+            let behind = texts.iter().any(|text| text.contains(&Part::Text) && text[0] != Part::Text);
+            trims.push(Trim { prefix_space: component.bool_or("add_prefix_space", true)?, behind });
+        }
+        match component.kind {
+            // It moves offsets and no ids.
+            "ByteLevel" => component.only(&["add_prefix_space", "trim_offsets", "use_regex"])?,
+            "BertProcessing" | "RobertaProcessing" => {
+                component.only(&["sep", "cls", "trim_offsets", "add_prefix_space"])?;
+                let (cls, sep) = (Part::Id(component.token("cls")?), Part::Id(component.token("sep")?));
+                for (i, text) in texts.iter_mut().enumerate() {
+                    if i == 0 {
+                        text.insert(0, cls);
+                    } else if component.kind == "RobertaProcessing" {
+                        text.insert(0, sep);
+                    }
+                    text.push(sep);
+                }
+            }
+            "TemplateProcessing" => texts = template(&component, &texts)?,
+            _ => return Err(component.foreign("no engine here covers it")),
+        }
+    }
+    let parts = texts.concat();
+    let mut around = parts.split(|&part| part == Part::Text);
+    let (Some(before), Some(after), None) = (around.next(), around.next(), around.next()) else {
+        return Err(Foreign(format!("{}: a text that does not occur just once", section.name)));
+    };
+    let ids = |parts: &[Part]| {
+        let id = |part: &Part| if let Part::Id(id) = part { Some(*id) } else { None };
+        parts.iter().filter_map(id).collect()
+    };
+    Ok(Frame { before: ids(before), after: ids(after), trims })
+}
+
+fn template(component: &Component<'_>, texts: &[Vec<Part>]) -> Covered<Vec<Vec<Part>>> {
     component.only(&["single", "pair", "special_tokens"])?;
     let broken = |key: &str| component.foreign(key);
-    let single = component.fields.get("single").and_then(Value::as_array).ok_or_else(|| broken("single"))?;
+    let key = match texts.len() {
+        1 => "single",
+        2 => "pair",
+        _ => return Err(broken("behind one that makes more than two parts")),
+    };
+    let pieces = component.fields.get(key).and_then(Value::as_array).ok_or_else(|| broken(key))?;
     let special = component
         .fields
         .get("special_tokens")
         .and_then(Value::as_object)
         .ok_or_else(|| broken("special_tokens"))?;
+    component.fields.get("single").and_then(Value::as_array).ok_or_else(|| broken("single"))?;
     component.fields.get("pair").and_then(Value::as_array).ok_or_else(|| broken("pair"))?;
-    let mut frame = Frame::default();
-    let mut behind = false;
-    for piece in single {
-        let piece = piece.as_object().filter(|piece| piece.len() == 1).ok_or_else(|| broken("single"))?;
+    let mut made = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let piece = piece.as_object().filter(|piece| piece.len() == 1).ok_or_else(|| broken(key))?;
         if let Some(sequence) = piece.get("Sequence") {
-            if behind || sequence.get("id").and_then(Value::as_str) != Some("A") {
-                return Err(broken("single"));
-            }
-            behind = true;
+            let text = match sequence.get("id").and_then(Value::as_str) {
+                Some("A") => texts.first(),
+                Some("B") => texts.get(1),
+                _ => None,
+            };
+            made.push(text.ok_or_else(|| broken(key))?.clone());
         } else {
             let id = piece.get("SpecialToken").and_then(|token| token.get("id")).and_then(Value::as_str);
-            let token = id.and_then(|id| special.get(id)).ok_or_else(|| broken("single"))?;
+            let token = id.and_then(|id| special.get(id)).ok_or_else(|| broken(key))?;
             let ids = token.get("ids").and_then(Value::as_array).ok_or_else(|| broken("special_tokens"))?;
-            for id in ids {
-                let id = id
-                    .as_u64()
-                    .and_then(|id| u32::try_from(id).ok())
-                    .ok_or_else(|| broken("special_tokens"))?;
-                if behind { &mut frame.after } else { &mut frame.before }.push(id);
-            }
+            let id = |id: &Value| id.as_u64().and_then(|id| u32::try_from(id).ok()).map(Part::Id);
+            let ids: Option<Vec<Part>> = ids.iter().map(id).collect();
+            made.push(ids.ok_or_else(|| broken("special_tokens"))?);
         }
     }
-    if behind { Ok(frame) } else { Err(broken("single")) }
+    Ok(made)
 }
 
 /// How ids are rendered: what must be known while it is done, and what each token's text becomes before that.
@@ -542,6 +708,63 @@ pub(super) fn decoder(section: &Section) -> Covered<Rendering> {
             rendering(Renderer { first, ..Renderer::default() }, Piece::Continued { prefix, cleanup })
         }
         several => fallback(several),
+    }
+}
+
+/// Any decoders, each on all tokens.
+pub(super) fn chain(section: &Section, rewritten: &[(u32, String)]) -> Covered<Rendering> {
+    let components = section.components()?;
+    let decoders = components.iter().map(chained).collect::<Covered<_>>()?;
+    let separator = if section.value.is_null() { " " } else { "" }.to_owned();
+    let chain = Chain { decoders, separator, rewritten: rewritten.to_vec() };
+    let renderer = Renderer { chain: Some(chain), ..Renderer::default() };
+    Ok(Rendering { renderer, piece: Piece::Replaced(Vec::new()) })
+}
+
+fn chained(component: &Component<'_>) -> Covered<Decoder> {
+    let text = |key| component.text(key).map(str::to_owned);
+    match component.kind {
+        "ByteLevel" => {
+            component.only(&["add_prefix_space", "trim_offsets", "use_regex"])?;
+            Ok(Decoder::ByteLevel)
+        }
+        "WordPiece" => {
+            component.only(&["prefix", "cleanup"])?;
+            Ok(Decoder::WordPiece { prefix: text("prefix")?, cleanup: component.bool("cleanup")? })
+        }
+        "Metaspace" => {
+            let (replacement, prepend) = metaspace_fields(component)?;
+            Ok(Decoder::Metaspace { replacement, drops_first: prepend != Prepend::Never })
+        }
+        "BPEDecoder" => {
+            component.only(&["suffix"])?;
+            Ok(Decoder::EndOfWord(text("suffix")?))
+        }
+        "CTC" => {
+            component.only(&["pad_token", "word_delimiter_token", "cleanup"])?;
+            let (pad, delimiter) = (text("pad_token")?, text("word_delimiter_token")?);
+            Ok(Decoder::Ctc { pad, delimiter, cleanup: component.bool("cleanup")? })
+        }
+        "ByteFallback" => component.only(&[]).map(|()| Decoder::ByteFallback),
+        "Fuse" => component.only(&[]).map(|()| Decoder::Fuse),
+        "Strip" => {
+            component.only(&["content", "start", "stop"])?;
+            Ok(Decoder::Strip {
+                content: component.character("content")?,
+                start: component.number("start")? as usize,
+                stop: component.number("stop")? as usize,
+            })
+        }
+        "Replace" => {
+            component.only(&["pattern", "content"])?;
+            let pattern = match component.pattern()? {
+                Pattern::Text("") => return Err(component.foreign("an empty pattern")),
+                Pattern::Text(text) => Delimiter::Text(text.to_owned()),
+                Pattern::Regex(pattern) => matching(component, pattern)?,
+            };
+            Ok(Decoder::Replace { pattern, content: text("content")? })
+        }
+        _ => Err(component.foreign("no engine here covers it")),
     }
 }
 

@@ -9,19 +9,24 @@ mod processing;
 pub(super) mod read;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::thread::Scope;
 
-use describe::{Covered, Foreign, Piece, Rendering, Section};
+use describe::{Foreign, Piece, Rendering, Section};
+use serde_json::value::RawValue;
+
 use read::{AddedEntry, Entries, Merges, ModelSection, Sections};
 
 use super::FormatError;
 use super::side_files::SideFiles;
-use crate::decode::tokenizers::{First, clean};
+use crate::decode::tokenizers::{First, byte_of, clean};
 use crate::encode::normalize::tokenizers::Normalizer;
 use crate::encode::special_tokens::Specials;
 use crate::mmap::Bytes;
-use crate::semantics::tokenizers::{Frame, Model, PreTokenizer, Prepend, Recipe, Unknown, Wrapped, guarded};
+use crate::semantics::tokenizers::{Frame, MarkedUnknown, Model, PreTokenizer, Recipe, Unknown};
+#[cfg(feature = "tokenizers")]
+use crate::semantics::tokenizers::{Wrapped, guarded};
 use crate::semantics::{self, Pipeline};
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{
@@ -55,7 +60,7 @@ enum Engines {
     /// The engines here where they cover it, else the `tokenizers` crate.
     Any,
     /// The crate: what the engines here are held against.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "tokenizers"))]
     Crate,
 }
 
@@ -107,7 +112,7 @@ fn load_by(bytes: &[u8], file: &str, side: &SideFiles, engines: Engines) -> Resu
     }
     let native = match engines {
         Engines::Any => description.native(),
-        #[cfg(test)]
+        #[cfg(all(test, feature = "tokenizers"))]
         Engines::Crate => Err(foreign("as asked").into()),
     };
     let built = match native {
@@ -115,7 +120,12 @@ fn load_by(bytes: &[u8], file: &str, side: &SideFiles, engines: Engines) -> Resu
         Err(Refusal::Error(error)) => return Err(error),
         Err(Refusal::Foreign(Foreign(reason))) => {
             log::debug!("{file} goes through the tokenizers crate: {reason}");
-            description.wrapped(bytes, reason)?
+            let sections = [
+                (sections.normalizer, &description.normalizer),
+                (sections.pre_tokenizer, &description.pre_tokenizer),
+                (sections.decoder, &description.decoder),
+            ];
+            description.wrapped(rewritten(text, sections), reason)?
         }
     };
     notes.extend(built.notes);
@@ -147,6 +157,27 @@ fn load_by(bytes: &[u8], file: &str, side: &SideFiles, engines: Engines) -> Resu
         notes,
     };
     Ok(Tokenizer::new(vocabulary, specials, recipe))
+}
+
+/// The file, with the sections whose patterns the engine here must be given in its own language.
+fn rewritten<'t>(text: &'t str, sections: [(Option<&RawValue>, &Section); 3]) -> Cow<'t, [u8]> {
+    let mut edits: Vec<(Range<usize>, String)> = sections
+        .into_iter()
+        .filter_map(|(raw, section)| {
+            let raw = raw?.get();
+            let start = raw.as_ptr() as usize - text.as_ptr() as usize;
+            Some((start..start + raw.len(), section.rewritten()?))
+        })
+        .collect();
+    if edits.is_empty() {
+        return Cow::Borrowed(text.as_bytes());
+    }
+    edits.sort_unstable_by_key(|(range, _)| std::cmp::Reverse(range.start));
+    let mut text = text.to_owned();
+    for (range, section) in edits {
+        text.replace_range(range, &section);
+    }
+    Cow::Owned(text.into_bytes())
 }
 
 /// The file, its small sections parsed.
@@ -202,9 +233,13 @@ impl Description<'_> {
     fn native_in<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) -> Result<Built, Refusal> {
         let (normalizers, charsmap) = describe::normalizers(&self.normalizer)?;
         let no_spaces = describe::leave_no_spaces(&normalizers);
-        let pre_tokenizer = describe::pre_tokenizer(&self.pre_tokenizer, no_spaces)?;
         let frame = describe::frame(&self.post_processor)?;
-        let rendering = describe::decoder(&self.decoder)?;
+        // Whether the decoders can be taken token by token; if not, they must be known all the same.
+        let rendering = describe::decoder(&self.decoder).ok();
+        let chain = |rewritten: &[(u32, String)]| describe::chain(&self.decoder, rewritten);
+        if rendering.is_none() {
+            chain(&[])?;
+        }
         let Some(entries) = &self.model.vocab else {
             return Err(FormatError::MissingKey {
                 file: self.file.to_owned(),
@@ -215,18 +250,26 @@ impl Description<'_> {
         if let Some(key) = self.model.unknown.first() {
             return Err(foreign(format!("model ({key})")).into());
         }
-        let alphabet = match (self.model.kind.as_deref(), &pre_tokenizer) {
-            (Some("BPE"), PreTokenizer::Splits { .. }) => Alphabet::ByteLevel,
-            (Some("BPE" | "Unigram"), PreTokenizer::None | PreTokenizer::Metaspace { .. })
-            | (Some("WordPiece"), PreTokenizer::Bert) => Alphabet::Text,
-            (kind, _) => {
-                let kind = kind.unwrap_or("no type");
-                return Err(foreign(format!("model ({kind}) behind this pre-tokenizer")).into());
+        let kind = self.model.kind.as_deref();
+        if self.model.dropout.is_some_and(|dropout| dropout != 0.0) {
+            return Err(foreign("model (dropout)").into());
+        }
+        let marked = kind == Some("BPE") && self.is_marked(entries);
+        // The quickest way, if there is one for all of it.
+        let (pre_tokenizer, alphabet) = match describe::pre_tokenizer(&self.pre_tokenizer, no_spaces) {
+            Ok(splits @ PreTokenizer::Splits { .. })
+                if kind == Some("BPE") && !self.has_marks() && entries.has_byte_alphabet() =>
+            {
+                (splits, Alphabet::ByteLevel)
             }
+            Ok(PreTokenizer::Splits { .. }) | Err(_) => {
+                (describe::stages(&self.pre_tokenizer)?, Alphabet::Text)
+            }
+            Ok(other) => (other, Alphabet::Text),
         };
+        let marked = marked && alphabet == Alphabet::Text;
         let len = self.ids(entries.len(), entries.iter().map(|(_, id)| id).max())?;
-        let merges = if self.model.kind.as_deref() == Some("BPE") {
-            self.plain_bpe()?;
+        let merges = if kind == Some("BPE") && !marked {
             let merges = self.merges()?;
             // Looked up while the tokens are read.
             let texts = move || entries.texts(len);
@@ -237,24 +280,33 @@ impl Description<'_> {
         let mut vocabulary = self.vocabulary(entries, len, alphabet)?;
         let own = vocabulary.len();
         let added = self.added_tokens(&mut vocabulary, &normalizers, &charsmap)?;
-        if rendering.renderer.first != First::Piece && !added.rewritten.is_empty() {
-            return Err(foreign(
-                "a decoder that tells the first token, and added tokens that are normalized",
-            )
-            .into());
-        }
-        if matches!(pre_tokenizer, PreTokenizer::Metaspace { prepend: Prepend::First, .. })
-            && (added.normalized && !normalizers.is_empty() || !normalizers.iter().all(keeps_start))
+        let rendering = match rendering {
+            Some(rendering) if rendering.renderer.first == First::Piece || added.rewritten.is_empty() => {
+                rendering
+            }
+            _ => chain(&added.rewritten)?,
+        };
+        let asks = pre_tokenizer.asks_where_the_text_begins();
+        if let Some(behind) = asks
+            && (!normalizers.iter().all(keeps_start)
+                || (added.normalized || behind.cuts) && (behind.rewrites || !normalizers.is_empty()))
         {
             return Err(
                 foreign("prepend_scheme `first` behind normalizers that move where a text begins").into()
             );
         }
         let mut bytes = [NONE; 256];
-        let (model, unk) = match (self.model.kind.as_deref(), alphabet) {
+        let (model, unk) = match (kind, alphabet) {
             (Some("WordPiece"), _) => self.word_piece(&vocabulary, entries)?,
+            (Some("WordLevel"), _) => {
+                let unk = self.model.unk_token.as_ref();
+                let unk = unk.ok_or_else(|| foreign("model (WordLevel) without unk_token"))?;
+                let unk = vocabulary.token(unk.as_bytes());
+                (Model::WordLevel { unk }, unk)
+            }
+            _ if marked => self.marked_bpe(&mut vocabulary, &mut bytes)?,
             (Some("Unigram"), _) => self.unigram(&mut vocabulary, entries, &mut bytes)?,
-            (_, Alphabet::ByteLevel) => (self.byte_level(&mut vocabulary)?, None),
+            (_, Alphabet::ByteLevel) => (Model::Bytes { ignore_merges: self.model.ignore_merges }, None),
             _ => self.characters(&mut vocabulary, &mut bytes)?,
         };
         if let Some(merges) = merges {
@@ -266,6 +318,9 @@ impl Description<'_> {
         let mut vocabulary = vocabulary.finish(&bytes).map_err(|source| self.unfit(source))?;
         vocabulary.charsmap = charsmap;
         if let Model::Unigram { .. } = model {
+            let mut scores = entries.scores.clone();
+            scores.resize(vocabulary.len as usize, 0.0);
+            vocabulary.wide_scores = scores.into();
             vocabulary.trie = Trie::new(entries.iter().map(|(text, id)| (id, text)))
                 .map_err(|source| self.unfit(source))?;
         }
@@ -357,9 +412,6 @@ impl Description<'_> {
             if !contents.insert(content) {
                 return Err(foreign(format!("the added token {content:?} twice")).into());
             }
-            if token.single_word {
-                return Err(foreign(format!("the added token {content:?} with single_word")).into());
-            }
             if content.len() > LONGEST_ADDED {
                 return Err(foreign(format!("an added token of {} bytes", content.len())).into());
             }
@@ -400,6 +452,7 @@ impl Description<'_> {
                 (token.lstrip, attribute::LSTRIP),
                 (token.rstrip, attribute::RSTRIP),
                 (token.normalized, attribute::NORMALIZED),
+                (token.single_word, attribute::SINGLE_WORD),
             ] {
                 attributes |= if flag { bit } else { 0 };
             }
@@ -448,10 +501,8 @@ impl Description<'_> {
         bytes: &mut [u32; 256],
     ) -> Result<(Model, Option<u32>), Refusal> {
         let scores = &entries.scores;
-        // Scores come from SentencePiece, which has them in single precision; others would be rounded here.
-        let narrow = |&score: &f64| score.is_finite() && f64::from(score as f32).to_bits() == score.to_bits();
-        if scores.len() != entries.len() || !scores.iter().all(narrow) {
-            return Err(foreign("model (scores beyond single precision)").into());
+        if scores.len() != entries.len() {
+            return Err(foreign("model (no scores)").into());
         }
         if entries.iter().any(|(text, _)| text.is_empty()) {
             return Err(foreign("model (an empty token)").into());
@@ -461,28 +512,69 @@ impl Description<'_> {
             return Err(foreign("model (no unk_id that is a token)").into());
         };
         let unk_score = scores.iter().copied().fold(f64::INFINITY, f64::min) - UNK_PENALTY;
-        let mut table: Vec<f32> = scores.iter().map(|&score| score as f32).collect();
-        table.resize(builder.len() as usize, 0.0);
-        builder.scores(table).map_err(|source| self.unfit(source))?;
         byte_tokens(builder, bytes);
         Ok((Model::Unigram { unk, unk_score, byte_fallback: self.model.byte_fallback }, Some(unk)))
     }
 
-    /// What all byte-pair models here must be.
-    fn plain_bpe(&self) -> Covered<()> {
+    /// Whether characters are marked by their place in a word.
+    fn has_marks(&self) -> bool {
+        let marks = [&self.model.continuing_subword_prefix, &self.model.end_of_word_suffix];
+        marks.into_iter().flatten().any(|mark| !mark.is_empty())
+    }
+
+    /// Whether byte-pair encoding of text knows more than tokens: marks, or characters without a token to stand for them.
+    fn is_marked(&self, entries: &Entries) -> bool {
         let model = &self.model;
-        if model.dropout.is_some_and(|dropout| dropout != 0.0) {
-            return Err(foreign("model (dropout)"));
+        let unk = || {
+            let unk = model.unk_token.as_ref();
+            unk.is_some_and(|unk| entries.iter().any(|(text, _)| text == unk.as_bytes()))
+        };
+        self.has_marks() || if model.byte_fallback { !entries.has_byte_tokens() } else { !unk() }
+    }
+
+    fn marked_bpe(
+        &self,
+        builder: &mut Builder,
+        bytes: &mut [u32; 256],
+    ) -> Result<(Model, Option<u32>), Refusal> {
+        let model = &self.model;
+        let text = |mark: &Option<String>| mark.clone().unwrap_or_default();
+        let prefix = text(&model.continuing_subword_prefix);
+        let merges = self.merges()?;
+        builder.reserve_pairs(merges.len()).map_err(|source| self.unfit(source))?;
+        // Of equal merges the last counts.
+        let mut pairs = HashMap::with_capacity(merges.len());
+        for (rank, (left, right)) in merges.iter().enumerate() {
+            let rank = rank as u32;
+            let token = |text: &[u8], which| {
+                builder.token(text).ok_or_else(|| self.not_a_token(rank, left, right, which))
+            };
+            let Some(rest) = right.get(prefix.len()..) else {
+                return Err(foreign("a merge with less on its right than the prefix").into());
+            };
+            let ids = (token(left, NotAToken::Left)?, token(right, NotAToken::Right)?);
+            let whole = [left, rest].concat();
+            pairs.insert(ids, (rank, token(&whole, NotAToken::Whole)?));
         }
-        for (key, text) in [
-            ("continuing_subword_prefix", &model.continuing_subword_prefix),
-            ("end_of_word_suffix", &model.end_of_word_suffix),
-        ] {
-            if text.as_deref().is_some_and(|text| !text.is_empty()) {
-                return Err(foreign(format!("model ({key})")));
-            }
+        for ((left, right), (rank, whole)) in pairs {
+            builder.merge_symbols(left, right, Rank(rank), whole);
         }
-        Ok(())
+        byte_tokens(builder, bytes);
+        let unk = model.unk_token.as_ref().map(|unk| builder.token(unk.as_bytes()));
+        let unknown = match unk {
+            None => MarkedUnknown::Dropped,
+            Some(Some(unk)) => MarkedUnknown::Token(unk),
+            Some(None) => MarkedUnknown::Error,
+        };
+        let marked = Model::Marked {
+            prefix,
+            suffix: text(&model.end_of_word_suffix),
+            ignore_merges: model.ignore_merges,
+            byte_fallback: model.byte_fallback,
+            unknown,
+            fuse: model.fuse_unk,
+        };
+        Ok((marked, unk.flatten()))
     }
 
     fn merges(&self) -> Result<&Merges, FormatError> {
@@ -550,17 +642,6 @@ impl Description<'_> {
         Ok(())
     }
 
-    fn byte_level(&self, builder: &mut Builder) -> Result<Model, Refusal> {
-        // The bytes that UTF-8 is made of.
-        if let Some(byte) = (0..=0xF4)
-            .filter(|byte| !matches!(byte, 0xC0 | 0xC1))
-            .find(|&byte| builder.token(&[byte]).is_none())
-        {
-            return Err(foreign(format!("model (no token for the byte 0x{byte:02X})")).into());
-        }
-        Ok(Model::Bytes { ignore_merges: self.model.ignore_merges })
-    }
-
     fn characters(
         &self,
         builder: &mut Builder,
@@ -593,14 +674,20 @@ impl Description<'_> {
         Ok((Model::Characters { ignore_merges: model.ignore_merges, unknown, cuts }, unk))
     }
 
+    #[cfg(not(feature = "tokenizers"))]
+    fn wrapped(&self, _: Cow<'_, [u8]>, reason: String) -> Result<Built, FormatError> {
+        Err(FormatError::NeedsTokenizers { file: self.file.to_string(), reason })
+    }
+
     /// The whole file as the `tokenizers` crate reads it, with a vocabulary of our own to look tokens up in.
-    fn wrapped(&self, bytes: &[u8], reason: String) -> Result<Built, FormatError> {
+    #[cfg(feature = "tokenizers")]
+    fn wrapped(&self, bytes: Cow<'_, [u8]>, reason: String) -> Result<Built, FormatError> {
         let refused = |source| FormatError::Malformed {
             file: format!("{} (read by the tokenizers crate)", self.file),
             source,
         };
         let mut inner = guarded(|| {
-            let mut inner = tokenizers::Tokenizer::from_bytes(bytes)?;
+            let mut inner = tokenizers::Tokenizer::from_bytes(bytes.as_ref())?;
             inner.with_truncation(None)?;
             inner.with_padding(None);
             Ok(inner)
@@ -640,7 +727,8 @@ impl Description<'_> {
             listed == tokens.len() && tokenizers::Model::get_vocab(inner.get_model()).len() == entries;
         let plain = added.values().all(|token| !token.normalized)
             || describe::normalizers(&self.normalizer).is_ok_and(|(normalizers, _)| normalizers.is_empty());
-        let rendering = describe::decoder(&self.decoder).ok().filter(|_| one_to_one && plain);
+        let rendering = describe::decoder(&self.decoder).or_else(|_| describe::chain(&self.decoder, &[]));
+        let rendering = rendering.ok().filter(|_| one_to_one && plain);
         if let Some(rendering) = &rendering {
             render(&mut builder, rendering, &[]);
         }
@@ -740,6 +828,7 @@ fn keeps_start(normalizer: &Normalizer) -> bool {
         | Normalizer::Nfkc
         | Normalizer::Nfkd
         | Normalizer::Lowercase
+        | Normalizer::ByteLevel
         | Normalizer::Prepend(_) => true,
         Normalizer::Replace { pattern, content } => pattern.chars().count() == 1 && !content.is_empty(),
         _ => false,
@@ -753,12 +842,6 @@ fn byte_tokens(builder: &Builder, bytes: &mut [u32; 256]) {
     }
 }
 
-/// The byte that a token such as `<0x0A>` stands for, by the library's own test: it lets `<0x+A>` pass.
-fn byte_of(text: &str) -> Option<u8> {
-    let digits = text.strip_prefix("<0x")?.strip_suffix('>')?;
-    if digits.len() == 2 { u8::from_str_radix(digits, 16).ok() } else { None }
-}
-
 /// What a character that no token covers costs beyond the least likely token.
 const UNK_PENALTY: f64 = 10.0;
 
@@ -770,5 +853,7 @@ const LONGEST_ADDED: usize = 1024;
 /// `WordPiece` looks up so many parts of a word at most, for each of its characters.
 const MOST_CHARS: u32 = 1024;
 
+#[cfg(test)]
+mod crosscheck;
 #[cfg(test)]
 pub(crate) mod tests;

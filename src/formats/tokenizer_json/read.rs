@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::vocabulary::{Line, Texts};
+use crate::decode::tokenizers::byte_of;
+use crate::vocabulary::{Line, Texts, decode_alphabet};
 
 /// The sections of the file.
 #[derive(Deserialize)]
@@ -105,6 +106,31 @@ impl Entries {
         self.arena.len()
     }
 
+    /// Whether each byte that UTF-8 is made of has a token in the GPT-2 alphabet.
+    pub(super) fn has_byte_alphabet(&self) -> bool {
+        let mut found = [false; 256];
+        let mut bytes = Vec::with_capacity(1);
+        for (text, _) in self.iter().filter(|(text, _)| (1..=2).contains(&text.len())) {
+            bytes.clear();
+            if decode_alphabet(text, &mut bytes)
+                && let [byte] = bytes[..]
+            {
+                found[usize::from(byte)] = true;
+            }
+        }
+        utf8_bytes().all(|byte| found[byte])
+    }
+
+    /// Whether each byte that UTF-8 is made of has a token such as `<0x0A>`.
+    pub(super) fn has_byte_tokens(&self) -> bool {
+        let mut found = [false; 256];
+        for (text, _) in self.iter().filter(|(text, _)| text.len() == 6) {
+            let Some(byte) = std::str::from_utf8(text).ok().and_then(byte_of) else { continue };
+            found[usize::from(byte)] |= text == format!("<0x{byte:02X}>").as_bytes();
+        }
+        utf8_bytes().all(|byte| found[byte])
+    }
+
     /// Text and id of the `i`th token.
     pub(super) fn get(&self, i: usize) -> (&[u8], u32) {
         let Entry { start, len, id } = self.items[i];
@@ -133,6 +159,10 @@ impl Entries {
         self.items.push(Entry { start: start as u32, len: end - start as u32, id });
         Ok(())
     }
+}
+
+fn utf8_bytes() -> impl Iterator<Item = usize> {
+    (0..=0xF4).filter(|byte| !matches!(byte, 0xC0 | 0xC1))
 }
 
 impl Merges {
@@ -286,7 +316,10 @@ impl<'de> Visitor<'de> for Scored<'_> {
         let start = entries.arena.len();
         seq.next_element_seed(Append(&mut entries.arena))?
             .ok_or_else(|| A::Error::custom("expected a token, found none"))?;
-        let score = seq.next_element()?.ok_or_else(|| A::Error::custom("expected a score, found none"))?;
+        let score: &RawValue =
+            seq.next_element()?.ok_or_else(|| A::Error::custom("expected a score, found none"))?;
+        let score = read_number(score.get())
+            .ok_or_else(|| A::Error::custom(format_args!("expected a score, found {}", score.get())))?;
         if seq.next_element::<IgnoredAny>()?.is_some() {
             return Err(A::Error::custom("expected a token and its score, found more"));
         }
@@ -294,6 +327,52 @@ impl<'de> Visitor<'de> for Scored<'_> {
         entries.scores.push(score);
         entries.push(start, id)
     }
+}
+
+/// The number that `tokenizers` reads: up to 19 digits as an integer, rounded to 64 bits, then divided or multiplied by a power of ten
+/// and rounded again. It may be off by the last bit, and that bit decides between ways of a word that are else as good.
+///
+/// Reference: `serde_json` 1.0 without the feature `float_roundtrip`.
+fn read_number(text: &str) -> Option<f64> {
+    let (digits, negative) = text.strip_prefix('-').map_or((text, false), |rest| (rest, true));
+    let (digits, exponent) = match digits.split_once(['e', 'E']) {
+        Some((digits, exponent)) => (digits, exponent),
+        None => (digits, "0"),
+    };
+    let exponent = exponent.parse::<i64>().ok()?.clamp(-100_000, 100_000) as i32;
+    let mut significand = 0_u64;
+    let (mut places, mut fraction, mut full) = (0_i32, false, false);
+    for digit in digits.bytes() {
+        if digit == b'.' {
+            fraction = true;
+            full = false;
+            continue;
+        }
+        let digit = u64::from(digit.checked_sub(b'0').filter(|&digit| digit < 10)?);
+        let next = significand.checked_mul(10).and_then(|tens| tens.checked_add(digit));
+        if let Some(next) = next.filter(|_| !full) {
+            significand = next;
+            places -= i32::from(fraction);
+        } else {
+            // What follows is left out.
+            full = true;
+            places += i32::from(!fraction);
+        }
+    }
+    let mut number = significand as f64;
+    let mut exponent = exponent.saturating_add(places);
+    while exponent < -308 && number != 0.0 {
+        number /= 1e308;
+        exponent += 308;
+    }
+    if number != 0.0 {
+        let power: f64 = format!("1e{}", exponent.abs().min(308)).parse().ok()?;
+        number = if exponent < 0 { number / power } else { number * power };
+        if exponent > 308 || !number.is_finite() {
+            return None;
+        }
+    }
+    Some(if negative { -number } else { number })
 }
 
 impl<'de> Deserialize<'de> for Merges {
@@ -388,5 +467,30 @@ impl Visitor<'_> for Append<'_> {
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read_number;
+
+    /// From `Tokenizer.to_str` of the Python package 0.23.3.
+    #[test]
+    fn numbers_are_read_as_the_library_reads_them() {
+        for (text, expected) in [
+            ("-9.876543045043945", -9.876_543_045_043_944),
+            ("-12.345678901234567", -12.345_678_901_234_567),
+            ("-8.12345695495605", -8.123_456_954_956_05),
+            ("0", 0.0),
+            ("-5", -5.0),
+            ("-0.0", -0.0),
+            ("1.5e2", 150.0),
+            ("1e-400", 0.0),
+        ] {
+            assert_eq!(read_number(text).map(f64::to_bits), Some(f64::to_bits(expected)), "{text}");
+        }
+        assert_eq!(read_number("\"1\""), None);
+        assert_eq!(read_number("1e400"), None);
+        assert_eq!(read_number("null"), None);
     }
 }

@@ -53,10 +53,11 @@ impl Wrapped {
             frame.before.iter().for_each(|&id| sink.push(id, 0..0));
         }
         if S::SPANS {
-            let words = encoding.get_word_ids();
+            let (words, tokens) = (encoding.get_word_ids(), encoding.get_tokens());
             for (i, (&id, &(start, end))) in encoding.get_ids().iter().zip(encoding.get_offsets()).enumerate()
             {
-                sink.push(id, original.original(start..end.max(start)));
+                let text = tokens.get(i).map_or(&[][..], |token| token.as_bytes());
+                sink.push_text(id, original.original(start..end.max(start)), text);
                 if words.get(i + 1) != words.get(i) {
                     sink.end_word();
                 }

@@ -63,7 +63,7 @@ impl Identity {
 
 /// Files that an answer was made from, and directories where another file would have changed it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Ground {
+pub(crate) struct Dependencies {
     sources: Vec<Source>,
     watched: Vec<Watched>,
 }
@@ -88,18 +88,18 @@ struct Watched {
     files: Option<Vec<(String, Identity)>>,
 }
 
-/// What has become of a [`Ground`].
+/// What has become of a [`Dependencies`].
 #[derive(Debug)]
-pub(crate) enum Standing {
+pub(crate) enum DependencyState {
     /// As it was.
     Same,
     /// The content is as it was, but identities have changed: here they are anew.
-    Touched(Ground),
+    Touched(Dependencies),
     /// Something has changed; the text says what.
     Changed(String),
 }
 
-impl Ground {
+impl Dependencies {
     /// Notes `sources`, and what is in the directories `watched` now.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ impl Ground {
     }
 
     /// Looks again. A `stat` for each file and directory where nothing has changed.
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn state(&self) -> DependencyState {
         let mut same = true;
         for source in &self.sources {
             if source.is_unchanged() {
@@ -127,7 +127,7 @@ impl Ground {
             let unchanged =
                 Source::note(&source.path).is_ok_and(|now| now.hash.is_some() && now.hash == source.hash);
             if !unchanged {
-                return Standing::Changed(format!("{} has changed", source.path.display()));
+                return DependencyState::Changed(format!("{} has changed", source.path.display()));
             }
         }
         let sources: Vec<PathBuf> = self.sources().map(Path::to_owned).collect();
@@ -137,19 +137,19 @@ impl Ground {
             }
             same = false;
             if Watched::note(&watched.path, &sources).files != watched.files {
-                return Standing::Changed(format!(
+                return DependencyState::Changed(format!(
                     "files beside the model in {} have changed",
                     watched.path.display()
                 ));
             }
         }
         if same {
-            return Standing::Same;
+            return DependencyState::Same;
         }
         let watched: Vec<PathBuf> = self.watched.iter().map(|watched| watched.path.clone()).collect();
         match Self::note(&sources, &watched) {
-            Ok(ground) => Standing::Touched(ground),
-            Err(error) => Standing::Changed(error.to_string()),
+            Ok(dependencies) => DependencyState::Touched(dependencies),
+            Err(error) => DependencyState::Changed(error.to_string()),
         }
     }
 }
