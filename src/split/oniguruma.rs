@@ -200,6 +200,9 @@ impl Parser<'_> {
                 if node.is_anchor() {
                     return Err(self.error("a repeated anchor"));
                 }
+                if least > 1 && most != Some(least) && node.may_be_empty() {
+                    return Err(self.error("several repetitions of what may be empty"));
+                }
                 let lazy = kind == Kind::Lazy;
                 node = Node::Repeat { node: Box::new(node), least, most, lazy };
                 if kind == Kind::Possessive {
@@ -876,6 +879,23 @@ impl Node {
             },
             Self::Either(either) => either.iter().any(Self::is_anchor),
             _ => false,
+        }
+    }
+
+    /// Whether it may match no character at all.
+    fn may_be_empty(&self) -> bool {
+        match self {
+            Self::Empty | Self::Anchor(_) => true,
+            // A back-reference; all others take a character.
+            Self::Item(item) => {
+                item.strip_prefix("(?:\\").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+            }
+            Self::Text(text, _) => text.is_empty(),
+            Self::List(list) => list.iter().all(Self::may_be_empty),
+            Self::Either(either) => either.iter().any(Self::may_be_empty),
+            Self::Capture(node) => node.may_be_empty(),
+            Self::Group(open, node) => !matches!(*open, "(?:" | "(?>") || node.may_be_empty(),
+            Self::Repeat { node, least, .. } => *least == 0 || node.may_be_empty(),
         }
     }
 
