@@ -9,7 +9,7 @@
 //!   tells (*start*, in the last line, is what a process takes that does nothing);
 //! - *anon*: memory that is no file's once the ids are there; *peak*: the most memory at any time, pages of the mapped file and of the
 //!   program included; *file*: the vocabulary itself. All in KiB;
-//! - `tokenizers`, loading the same vocabulary or the nearest there is, and `shimmytok`, loading the same GGUF: to the first ids.
+//! - `tokenizers`, loading the same vocabulary or the nearest there is: to the first ids. `benches/peers` has others.
 //!
 //! Vocabularies come from `../shared/vocab` (or `$ANYTOK_SHARED/vocab`).
 
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     println!(
-        "{:10} {:>7} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8} {:>9} {:>9} {:>9} {:>7} {:>10} {:>9}",
+        "{:10} {:>7} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8} {:>9} {:>9} {:>9} {:>7} {:>10}",
         "model",
         "cold",
         "answer",
@@ -64,8 +64,7 @@ fn main() -> ExitCode {
         "peak cold",
         "anon warm",
         "file",
-        "tokenizers",
-        "shimmytok"
+        "tokenizers"
     );
     for (name, model, json) in CASES {
         let (model, json) = (vocabularies.join(model), vocabularies.join(json));
@@ -79,15 +78,9 @@ fn main() -> ExitCode {
         let [_, again, ..] = medians("again", &model, store.path(), runs);
         let of_cold = cpu("cold", &model, store.path(), runs);
         let of_warm = cpu("warm", &model, store.path(), runs);
-        let peer = |mode, path: &Path, reads: bool| {
-            let time = reads.then(|| medians(mode, path, store.path(), runs.min(5))[1]);
-            time.map_or("-".into(), |time| format!("{time:.1}"))
-        };
-        let is_gguf = model.extension().is_some_and(|extension| extension == "gguf");
-        let (tokenizers, shimmytok) =
-            (peer("tokenizers", &json, json.is_file()), peer("shimmytok", &model, is_gguf));
+        let [_, tokenizers, ..] = medians("tokenizers", &json, store.path(), runs.min(5));
         println!(
-            "{name:10} {cold:7.2} {answer:7.2} {ids:7.2} {warm:7.3} {:8.1} {of_cold:8.1} {of_warm:8.1} {anon:9.0} {peak:9.0} {anon_warm:9.0} {:7} {tokenizers:>10} {shimmytok:>9}",
+            "{name:10} {cold:7.2} {answer:7.2} {ids:7.2} {warm:7.3} {:8.1} {of_cold:8.1} {of_warm:8.1} {anon:9.0} {peak:9.0} {anon_warm:9.0} {:7} {tokenizers:10.1}",
             again * 1e3,
             metadata.len() / 1024,
         );
@@ -152,11 +145,6 @@ fn child(mode: &str, path: &Path, store: &Path) -> ExitCode {
         resolver.store().flush();
         Some(())
     };
-    let peer = |start: Instant, ids: &[u32]| {
-        let took = start.elapsed().as_secs_f64() * 1e3;
-        std::hint::black_box(ids);
-        println!("{took} {took}");
-    };
     let done = match mode {
         "nothing" => Some(()),
         "cold" => resolve(Resolver::builder().without_store()),
@@ -180,14 +168,9 @@ fn child(mode: &str, path: &Path, store: &Path) -> ExitCode {
             let start = Instant::now();
             tokenizers::Tokenizer::from_file(path).ok().and_then(|found| {
                 let encoding = found.encode_fast(TEXT, true).ok()?;
-                peer(start, encoding.get_ids());
-                Some(())
-            })
-        }
-        "shimmytok" => {
-            let start = Instant::now();
-            shimmytok::Tokenizer::from_gguf_file(path).ok().and_then(|found| {
-                peer(start, &found.encode(TEXT, true).ok()?);
+                let took = start.elapsed().as_secs_f64() * 1e3;
+                std::hint::black_box(encoding.get_ids());
+                println!("{took} {took}");
                 Some(())
             })
         }

@@ -9,10 +9,10 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value, filters
 
 use super::clock::Clock;
 use super::error::Refusal;
-use super::input::{DictType, Float, Generator};
+use super::input::{DictType, Generator};
 use super::marks::Marks;
 use super::methods::{self, arguments};
-use super::python::{Json, as_float, to_str};
+use super::python::{Float, Json, as_float, to_str};
 use super::source;
 
 /// Where the engine has a name that jinja2 lacks, a template that uses it must fail here as it does there.

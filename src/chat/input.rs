@@ -1,16 +1,16 @@
 //! What the caller passes in, as values of the template engine.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use minijinja::value::{DynObject, Enumerator, Kwargs, Object, ObjectRepr, Serde, ValueKind, from_args};
+use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Serde, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 use serde::Serialize;
 
 use super::ChatError;
 use super::marks::Marks;
-use super::{methods, python};
+use super::methods;
+use super::python::{self, Float};
 
 /// Data nested deeper is refused: it is walked by recursion.
 const DEEPEST: usize = 128;
@@ -105,28 +105,6 @@ impl Object for List {
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&python::list_repr(&self.0, &self.1))
-    }
-}
-
-/// A float that Python spells in a way of its own. Nothing can be computed with it.
-#[derive(Debug)]
-pub(super) struct Float(pub(super) f64);
-
-impl Object for Float {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn is_true(self: &Arc<Self>) -> bool {
-        self.0 != 0.0
-    }
-
-    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
-        other.downcast_ref::<Self>().map(|other| self.0.total_cmp(&other.0))
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&python::float(self.0))
     }
 }
 

@@ -1,11 +1,12 @@
 //! Values spelled as Python spells them: `str`, `repr` and `json.dumps`.
 
-use std::fmt::Write as _;
+use std::cmp::Ordering;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
-use minijinja::value::ValueKind;
+use minijinja::value::{DynObject, Object, ObjectRepr, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use super::input::Float;
 use super::marks::Marks;
 use crate::unicode::{self, Category};
 
@@ -280,4 +281,26 @@ fn not_json(kind: ValueKind) -> Error {
 /// Python's white space: that of Unicode, and the four information separators.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
+}
+
+/// A float that Python spells in a way of its own. Nothing can be computed with it.
+#[derive(Debug)]
+pub(super) struct Float(pub(super) f64);
+
+impl Object for Float {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        self.0 != 0.0
+    }
+
+    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
+        other.downcast_ref::<Self>().map(|other| self.0.total_cmp(&other.0))
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&float(self.0))
+    }
 }

@@ -4,7 +4,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::options::SpecialText;
-use super::tokenizers::{byte_of, clean};
 use crate::split::{Delimiter, SplitError};
 use crate::vocabulary::{Vocabulary, attribute, decode_alphabet};
 
@@ -181,6 +180,38 @@ fn strip(token: &str, content: char, start: usize, stop: usize) -> &str {
     let from = len(token.chars().take(start).take_while(|&c| c == content).count());
     let to = token.len() - len(token.chars().rev().take(stop).take_while(|&c| c == content).count());
     token.get(from..to).unwrap_or_default()
+}
+
+/// The byte that a token such as `<0x0A>` stands for, by the library's own test: it lets `<0x+A>` pass.
+pub(crate) fn byte_of(text: &str) -> Option<u8> {
+    let digits = text.strip_prefix("<0x")?.strip_suffix('>')?;
+    if digits.len() == 2 { u8::from_str_radix(digits, 16).ok() } else { None }
+}
+
+/// The clean-up of the `WordPiece` decoder, token by token: no space before punctuation and English contractions.
+pub(crate) fn clean(text: &str) -> String {
+    const RULES: [(&str, &str); 11] = [
+        (" .", "."),
+        (" ?", "?"),
+        (" !", "!"),
+        (" ,", ","),
+        (" ' ", "'"),
+        (" n't", "n't"),
+        (" 'm", "'m"),
+        (" do not", " don't"),
+        (" 's", "'s"),
+        (" 've", "'ve"),
+        (" 're", "'re"),
+    ];
+    // Nearly all tokens of a vocabulary are none of these, which one look tells.
+    let begins = |pair: &[u8]| RULES.iter().any(|(from, _)| from.as_bytes().starts_with(pair));
+    if !text.as_bytes().windows(2).any(|pair| pair[0] == b' ' && begins(pair)) {
+        return text.to_owned();
+    }
+    RULES.iter().fold(
+        text.to_owned(),
+        |text, (from, to)| if text.contains(from) { text.replace(from, to) } else { text },
+    )
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 
-use super::bpe::{Lazily, Merges, Scratch};
+use super::merge::{Lazily, Merges, Scratch};
 use crate::unicode;
 use crate::vocabulary::{
     Alphabet, LazyMerges, MergeTable, NONE, PairFinder, PairTable, PairTableBuilder, Pairs, Rank, Vocabulary,

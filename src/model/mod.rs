@@ -6,6 +6,7 @@ pub(crate) mod atoms;
 pub(crate) mod bpe;
 pub(crate) mod live;
 pub(crate) mod marked_bpe;
+pub(crate) mod merge;
 pub(crate) mod plamo;
 mod queue;
 pub(crate) mod rwkv;
@@ -56,7 +57,7 @@ pub(crate) enum Model {
 /// Room for the models' work, reused from one word to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    pub(crate) bpe: bpe::Scratch,
+    pub(crate) bpe: merge::Scratch,
     pub(crate) unigram: unigram::Scratch,
     pub(crate) wordpiece: Vec<u8>,
     pub(crate) plamo: plamo::Scratch,

@@ -20,7 +20,8 @@ use read::{AddedEntry, Entries, Merges, ModelSection, Sections};
 
 use super::FormatError;
 use super::side_files::SideFiles;
-use crate::decode::tokenizers::{First, byte_of, clean};
+use crate::decode::chain::{byte_of, clean};
+use crate::decode::tokenizers::First;
 use crate::encode::normalize::tokenizers::Normalizer;
 use crate::encode::special_tokens::Specials;
 use crate::mmap::Bytes;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::decode::tokenizers::byte_of;
+use crate::decode::chain::byte_of;
 use crate::vocabulary::{Line, Texts, decode_alphabet};
 
 /// The sections of the file.
