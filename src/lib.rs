@@ -89,9 +89,14 @@
 //! nothing needs a C compiler.
 //!
 //! `chat` (default): [`Tokenizer::chat`], by `minijinja`, and `jiff` for local time.
+//!
+//! `text-splitter`: a [`Tokenizer`] measures the chunks of the `text-splitter` crate. `toktrie`: `Tokenizer::tok_env`, on which
+//! llguidance runs.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(any(feature = "text-splitter", feature = "toktrie"))]
+mod adapters;
 mod attempt;
 #[cfg(feature = "chat")]
 mod chat;
@@ -125,6 +130,8 @@ mod tokenizer;
 mod unicode;
 mod vocabulary;
 
+#[cfg(feature = "toktrie")]
+pub use adapters::TokEnvError;
 pub use attempt::{Answer, Attempt};
 #[cfg(feature = "chat")]
 pub use chat::{Chat, ChatError, Prompt};

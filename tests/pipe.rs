@@ -239,6 +239,8 @@ fn binary() -> &'static Path {
             ("chat", cfg!(feature = "chat")),
             ("tokenizers", cfg!(feature = "tokenizers")),
             ("cli", cfg!(feature = "cli")),
+            ("text-splitter", cfg!(feature = "text-splitter")),
+            ("toktrie", cfg!(feature = "toktrie")),
         ];
         let features: Vec<_> =
             features.into_iter().filter_map(|(name, is_on)| is_on.then_some(name)).collect();

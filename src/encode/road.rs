@@ -42,6 +42,20 @@ pub(crate) struct Road {
     pub(crate) fuse: Option<u32>,
 }
 
+#[cfg(feature = "toktrie")]
+impl Road {
+    /// The same for texts that continue another one: nothing goes in front of them.
+    pub(crate) fn continued(mut self) -> Self {
+        self.normalizers = self.normalizers.into_iter().filter_map(Normalizer::continued).collect();
+        let step = |step| match step {
+            Step::Normalize(normalizer) => normalizer.continued().map(Step::Normalize),
+            step => Some(step),
+        };
+        self.steps = self.steps.into_iter().filter_map(step).collect();
+        self
+    }
+}
+
 /// What [`Special::Add`] puts around a text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Frame {

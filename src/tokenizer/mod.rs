@@ -51,11 +51,14 @@ struct Inner {
     /// Tells tokenizers apart in a thread's memory; never used twice in a process.
     number: u64,
     vocabulary: Arc<Vocabulary>,
-    specials: Specials,
+    specials: Arc<Specials>,
     recipe: Recipe,
     /// `None` where the `tokenizers` crate encodes.
     road: Option<Road>,
 }
+
+/// The number of the next tokenizer.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Ids, each with its place in the text.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -97,10 +100,27 @@ impl std::fmt::Display for Engine<'_> {
 
 impl Tokenizer {
     pub(crate) fn new(vocabulary: Vocabulary, specials: Specials, recipe: Recipe) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let road = recipe.pipeline.road();
-        Self { inner: Arc::new(Inner { number, vocabulary: Arc::new(vocabulary), specials, recipe, road }) }
+        Self {
+            inner: Arc::new(Inner {
+                number,
+                vocabulary: Arc::new(vocabulary),
+                specials: Arc::new(specials),
+                recipe,
+                road,
+            }),
+        }
+    }
+
+    /// The same for texts that continue another one: nothing goes in front of them. `None` where the `tokenizers` crate encodes.
+    #[cfg(feature = "toktrie")]
+    pub(crate) fn continued(&self) -> Option<Self> {
+        let Inner { vocabulary, specials, recipe, road, .. } = &*self.inner;
+        let road = Some(road.clone()?.continued());
+        let (vocabulary, number) = (Arc::clone(vocabulary), NEXT.fetch_add(1, Ordering::Relaxed));
+        let (specials, recipe) = (Arc::clone(specials), recipe.clone());
+        Some(Self { inner: Arc::new(Inner { number, vocabulary, specials, recipe, road }) })
     }
 
     /// Makes the tables that long use is worth, unless they are made. Some tens of milliseconds for a large vocabulary.

@@ -50,6 +50,19 @@ pub(crate) struct Tables<'v> {
 }
 
 impl Normalizer {
+    /// The same for a text that continues another one: nothing goes in front of it. `None` if nothing is left to be done.
+    #[cfg(feature = "toktrie")]
+    pub(crate) fn continued(mut self) -> Option<Self> {
+        match &mut self {
+            Self::Spaces(spaces) => spaces.prefix = None,
+            Self::Unigram(normalizer) => normalizer.add_space_prefix = false,
+            Self::SentencePiece(normalizer) => normalizer.add_dummy_prefix = false,
+            Self::Tokenizers(tokenizers::Normalizer::Prepend(_)) => return None,
+            _ => {}
+        }
+        Some(self)
+    }
+
     /// `text`, which is not empty, rewritten; the given text begins with it or not. `places` receives the part of `text` that each
     /// byte of a rewritten text comes from.
     pub(crate) fn apply<'t>(
