@@ -72,6 +72,49 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # An embedding pipeline
+//!
+//! ```
+//! use anytok::{Padding, Resolver, Truncation};
+//!
+//! let found = Resolver::default().resolve("testdata/models/wordpiece")?;
+//! let encoder = found
+//!     .tokenizer()
+//!     .encoder()
+//!     .truncation(Truncation::new(512))
+//!     .padding(Padding::longest().multiple_of(8))
+//!     .build()?;
+//! let passages = ["One fish, two fish.", "The old man and the sea."];
+//! // For a cross-encoder the items are pairs: `("a question", "a passage")`.
+//! let batch = encoder.batch::<i64, _>(passages)?;
+//! // Row-major buffers, rows × columns: what tensors are made of without a copy by item.
+//! let shape = [batch.rows, batch.columns];
+//! assert_eq!(batch.ids.len(), shape[0] * shape[1]);
+//! assert_eq!(batch.attention_mask.len(), batch.ids.len());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A token budget
+//!
+//! ```
+//! use anytok::{Resolver, Side, Special};
+//!
+//! let found = Resolver::default().resolve("testdata/models/llama-bpe.gguf")?;
+//! let tokenizer = found.tokenizer();
+//! let document = "One fish, two fish.\n\nRed fish, blue fish. ".repeat(40);
+//! // Stops at the limit, however long the text is.
+//! assert_eq!(tokenizer.count_up_to(&document, 100, Special::Ignore)?, None);
+//! // The end of a conversation that still fits.
+//! let recent = tokenizer.truncate(&document, 100, Side::Left, Special::Ignore)?;
+//! assert!(document.ends_with(recent));
+//! // Parts to store and to search, at the best boundaries, with some context of the one before.
+//! for part in tokenizer.split(&document, 100).overlap(10).parts()? {
+//!     let part = &document[part?];
+//!     assert!(tokenizer.count(part, Special::Ignore)? <= 100);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Files that are not trusted
 //!
 //! Models, caches and servers are read as if an enemy had written them: no input panics, allocates out of proportion to its

@@ -84,7 +84,7 @@ impl Ranks {
             let wrong = |found: &[u8]| FormatError::Value {
                 file: name.to_owned(),
                 place: format!("line {}", number + 1),
-                expected: "a token in base64, a space and its rank".into(),
+                expected: "a token in base64, a space and its rank below 2^31".into(),
                 found: super::excerpt(found),
             };
             let blank = line.iter().position(u8::is_ascii_whitespace).ok_or_else(|| wrong(line))?;
@@ -95,8 +95,11 @@ impl Ranks {
         Ok(ranks)
     }
 
-    /// Adds a token; `None` when it is not base64, is empty, or there are more than fit.
+    /// Adds a token; `None` when it is not base64, is empty, its rank is above [`HIGHEST`], or there are more than fit.
     pub(super) fn push(&mut self, base64: &[u8], rank: u32) -> Option<()> {
+        if rank > HIGHEST {
+            return None;
+        }
         // Whisper's ranks end with a token of no bytes, which Python reads out of a lone padding sign.
         if base64 == b"=" {
             let end = self.arena.len() as u32;
@@ -144,7 +147,7 @@ impl Ranks {
 
     /// One more than the highest rank.
     fn next(&self) -> u32 {
-        self.tokens.last().map_or(0, |token| token.0.saturating_add(1))
+        self.tokens.last().map_or(0, |token| token.0 + 1)
     }
 
     fn bytes(&self, token: (u32, u32, u32)) -> &[u8] {
@@ -393,6 +396,9 @@ fn whisper() -> Vec<String> {
     texts.extend((0..1501).map(|i| format!("<|{}.{:02}|>", i / 50, i % 50 * 2)));
     texts
 }
+
+/// What ranks may be, so that some hundred special tokens still have ids behind them.
+const HIGHEST: u32 = i32::MAX as u32;
 
 /// A rank file may leave so many ids without a token, and as many as it has tokens on top.
 const MOST_HOLES: usize = 4096;

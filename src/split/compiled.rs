@@ -47,9 +47,16 @@ pub(crate) struct Compiled {
 // steps per character of one match.
 const BACKTRACK_LIMIT: usize = 10_000_000;
 
+// Bytes of a compiled part of a pattern. Those of published tokenizers take up to one megabyte, `a{100}` in three layers any number.
+const SIZE_LIMIT: usize = 2 << 20;
+
 impl Compiled {
     pub(super) fn new(pattern: &str) -> Result<Compiled, PatternError> {
-        match RegexBuilder::new(pattern).backtrack_limit(BACKTRACK_LIMIT).build() {
+        match RegexBuilder::new(pattern)
+            .backtrack_limit(BACKTRACK_LIMIT)
+            .delegate_size_limit(SIZE_LIMIT)
+            .build()
+        {
             Ok(regex) => Ok(Compiled { regex }),
             Err(source) => Err(PatternError { pattern: pattern.to_owned(), source: Box::new(source) }),
         }

@@ -39,7 +39,7 @@ pub(crate) use compiled::{Compiled, PatternError};
 pub(crate) use delimited::{Behavior, Delimited, Delimiter};
 pub(crate) use gguf::GgufSplit;
 pub(crate) use names::{Pre, PreKind};
-pub(crate) use oniguruma::{OnigurumaError, translate};
+pub(crate) use oniguruma::translate;
 pub(crate) use patterns::PatternSplit;
 pub(crate) use pieces::{BLOCK, Piece};
 pub(crate) use pre_tokenizer::PreTokenizer;

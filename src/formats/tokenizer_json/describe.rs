@@ -16,8 +16,7 @@ use crate::encode::normalize::tokenizers::{Bert as NormalizerBert, Normalizer};
 use crate::formats::FormatError;
 use crate::semantics::tokenizers::{Frame, PreTokenizer, Prepend, Stage, Trim};
 use crate::split::{
-    Behavior, Delimited, Delimiter, OnigurumaError, PatternSplit, Split, any_pattern, from_pattern,
-    from_patterns, translate,
+    Behavior, Delimited, Delimiter, PatternSplit, Split, any_pattern, from_pattern, from_patterns, translate,
 };
 use crate::vocabulary::Charsmap;
 
@@ -113,10 +112,8 @@ impl Section {
         if let Some(&(_, nested, types)) = KNOWN.iter().find(|(section, ..)| *section == name) {
             known_types(file, name, nested, types, &value)?;
         }
-        let translated = translate_patterns(&mut value).map_err(|source| FormatError::Malformed {
-            file: format!("{file} ({name})"),
-            source: source.into(),
-        })?;
+        let translated = translate_patterns(&mut value)
+            .map_err(|source| FormatError::Malformed { file: format!("{file} ({name})"), source })?;
         Ok(Self { name, value, translated })
     }
 
@@ -135,15 +132,18 @@ impl Section {
 }
 
 /// Puts an equal pattern for the engine here in place of each that Oniguruma reads otherwise; tells whether there was one.
-fn translate_patterns(value: &mut Value) -> Result<bool, OnigurumaError> {
+///
+/// A pattern that does not compile is an error at once: the `tokenizers` crate has other limits, but no other engine.
+fn translate_patterns(value: &mut Value) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     let mut translated = false;
     match value {
         Value::Object(fields) => {
-            if let Some(Value::String(pattern)) = fields.get_mut("Regex")
-                && let Cow::Owned(equal) = translate(pattern)?
-            {
-                *pattern = equal;
-                translated = true;
+            if let Some(Value::String(pattern)) = fields.get_mut("Regex") {
+                if let Cow::Owned(equal) = translate(pattern)? {
+                    *pattern = equal;
+                    translated = true;
+                }
+                any_pattern(pattern)?;
             }
             for value in fields.values_mut() {
                 translated |= translate_patterns(value)?;
