@@ -468,7 +468,7 @@ impl Merges for Others<'_> {
 }
 
 /// A rank that orders tokens as `score` does, the highest first: the bits of a float, made to sort as the float does.
-fn rank_of_score(score: f32) -> Rank {
+pub(super) fn rank_of_score(score: f32) -> Rank {
     let bits = score.to_bits();
     let ascending = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
     // −0.0 and 0.0 are equal scores.

@@ -6,12 +6,13 @@
 //! were made of ranks or scores name every way to cut a token in two; more than half of those lines are dead.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 
 use super::merge::{Lazily, Merges, Scratch};
 use crate::unicode;
 use crate::vocabulary::{
-    Alphabet, LazyMerges, MergeTable, NONE, PairFinder, PairTable, PairTableBuilder, Pairs, Rank, Vocabulary,
-    attribute,
+    Alphabet, LazyMerges, ListLine, MergeTable, NO_MERGE, NONE, PairFinder, PairTable, PairTableBuilder,
+    Pairs, Rank, Vocabulary, attribute,
 };
 
 /// The merges of a vocabulary's list compiled, now if they are not yet; `None` if they are too many.
@@ -20,50 +21,164 @@ pub(crate) fn compiled(vocabulary: &Vocabulary) -> Option<&PairTable> {
     let begins_with_bytes = vocabulary.alphabet == Alphabet::ByteLevel;
     vocabulary.compiled.get_or_compile(|| {
         PairTable::of(match &vocabulary.merges {
-            MergeTable::Listed(pairs) if begins_with_bytes => live_of_pairs(vocabulary, pairs),
+            MergeTable::Listed(pairs) if begins_with_bytes => return live_of_pairs(vocabulary, pairs),
             MergeTable::Listed(pairs) => pairs.iter().collect(),
-            MergeTable::Lazy(lazy) => match lazy.tokens_in_order() {
-                Some(tokens) => return live_in_order(vocabulary, lazy, &tokens),
-                None => live_of_list(vocabulary, lazy),
-            },
+            MergeTable::Lazy(lazy) => return live_of_list(vocabulary, lazy),
         })
     })
 }
 
 /// The merges of a list that can happen. `O(bytes of all tokens)`, some tens of milliseconds for a large vocabulary.
-fn live_of_list(vocabulary: &Vocabulary, lazy: &LazyMerges) -> Vec<(u32, u32, Rank, u32)> {
-    let mut live = Vec::new();
+fn live_of_list(vocabulary: &Vocabulary, lazy: &LazyMerges) -> Option<PairTable> {
+    let lines = lazy.lines();
+    let merges = Lazily { vocabulary, lazy };
     let mut scratch = Scratch::default();
-    for token in (0..vocabulary.len).filter(|&token| lazy.makes(token)) {
-        if let Some(parts) = last_parts(vocabulary, token, &Lazily { vocabulary, lazy }, &mut scratch)
-            && let Some(rank) = lazy.rank(token, parts.split)
-        {
-            live.push((parts.left, parts.right, rank, token));
-        }
-    }
-    live
+    let halves = |line: &ListLine| {
+        let &ListLine { rank, token, split } = line;
+        // Of equal lines one counts.
+        let counts = lazy.rank(token, split as usize) == Some(rank);
+        let (left, right) =
+            vocabulary.keys().at(token).split_at_checked(split as usize).filter(|_| counts)?;
+        Some((vocabulary.symbol(left)?, vocabulary.symbol(right)?))
+    };
+    live_of_lines(
+        vocabulary,
+        &lines,
+        |line| (line.rank, line.token),
+        halves,
+        |token| {
+            let parts = last_parts(vocabulary, token, &merges, &mut scratch)?;
+            Some((parts.left, parts.right, lazy.rank(token, parts.split)?))
+        },
+    )
 }
 
-/// The same of tokens in the order of their lines, all lines of one token together. Then nearly all that happens within a token's
-/// text before its last merge is of a lower rank than its lines, and in a table that is small and quick.
-fn live_in_order(vocabulary: &Vocabulary, lazy: &LazyMerges, tokens: &[u32]) -> Option<PairTable> {
-    let mut live = PairTableBuilder::new(tokens.len())?;
+/// The same of pairs.
+fn live_of_pairs(vocabulary: &Vocabulary, pairs: &Pairs) -> Option<PairTable> {
+    let mut lines: Vec<(u32, u32, Rank, u32)> = pairs.iter().collect();
+    lines.sort_unstable_by_key(|&(_, _, rank, _)| rank);
     let mut scratch = Scratch::default();
-    let (mut last, mut ascend) = (None, true);
-    for &token in tokens {
-        let is_line = |parts: &Parts| lazy.rank(token, parts.split).is_some();
-        let parts = two_parts(vocabulary, token, live.borrow(), &mut scratch)
-            .filter(is_line)
-            .or_else(|| last_parts(vocabulary, token, &Lazily { vocabulary, lazy }, &mut scratch));
-        if let Some(Parts { left, right, split }) = parts
-            && let Some(rank) = lazy.rank(token, split)
-        {
-            ascend &= last.replace(rank).is_none_or(|last| last < rank);
-            live.push(left, right, token)?;
+    live_of_lines(
+        vocabulary,
+        &lines,
+        |&(_, _, rank, token)| (rank, token),
+        |&(left, right, ..)| Some((left, right)),
+        |token| {
+            let parts = last_parts(vocabulary, token, pairs, &mut scratch)?;
+            let (rank, _) = pairs.find(parts.left, parts.right).filter(|&(_, made)| made == token)?;
+            Some((parts.left, parts.right, rank))
+        },
+    )
+}
+
+/// The same of lines by ascending rank: `of` tells a line's rank and token, `halves` what it joins, `slowly` which merge of a token
+/// can happen.
+fn live_of_lines<L>(
+    vocabulary: &Vocabulary,
+    lines: &[L],
+    of: impl Fn(&L) -> (Rank, u32),
+    halves: impl Fn(&L) -> Option<(u32, u32)>,
+    mut slowly: impl FnMut(u32) -> Option<(u32, u32, Rank)>,
+) -> Option<PairTable> {
+    let mut live = InOrder::new(vocabulary, lines.len())?;
+    let mut seen = vec![false; live.joined.len()];
+    // By rank, merges of tokens whose lines do not follow each other.
+    let mut later: HashMap<Rank, (u32, u32)> = HashMap::new();
+    for lines in lines.chunk_by(|a, b| of(a).1 == of(b).1) {
+        let token = of(&lines[0]).1;
+        let known = seen.get_mut(token as usize).is_none_or(|seen| std::mem::replace(seen, true));
+        if known || vocabulary.attributes(token) & attribute::RAW != 0 {
+            for (rank, _) in lines.iter().map(&of) {
+                if let Some((left, right)) = later.remove(&rank) {
+                    live.table.push(left, right, rank, token)?;
+                }
+            }
+            continue;
+        }
+        let quick = lines.iter().find_map(|line| {
+            let (left, right) = halves(line).filter(|&(left, right)| live.meets(left, right))?;
+            Some((left, right, of(line).0))
+        });
+        if let Some((left, right, rank)) = quick {
+            live.push(left, right, rank, token)?;
+        } else if let Some((left, right, rank)) = slowly(token) {
+            if lines.iter().any(|line| of(line).0 == rank) {
+                live.table.push(left, right, rank, token)?;
+            } else {
+                later.insert(rank, (left, right));
+            }
         }
     }
-    debug_assert!(ascend, "a token's lines come before those of the next one");
-    Some(live.finish(Vec::new()))
+    Some(live.table.finish())
+}
+
+/// Merges that can happen, collected by ascending rank.
+///
+/// Whether a line can happen is mostly told by what is known of its halves. The text of the two comes down to them if each of them comes
+/// down to itself and nothing merges across their boundary before: the only symbols that ever stand at it are the right parts of the
+/// left one and the left parts of the right one, and going back in time, whichever was joined last is taken apart next, so that few of
+/// their pairs are to be looked up.
+struct InOrder {
+    table: PairTableBuilder,
+    /// By symbol: what it is joined of.
+    parts: Vec<(u32, u32)>,
+    /// By symbol: one more than the rank at which it is joined, [`FIRST`] for what a text begins as, else [`UNKNOWN`].
+    joined: Vec<u32>,
+}
+
+const FIRST: u32 = 0;
+
+/// Not joined yet, or joined of something that is joined later, which takes another look.
+const UNKNOWN: u32 = u32::MAX;
+
+impl InOrder {
+    fn new(vocabulary: &Vocabulary, most: usize) -> Option<Self> {
+        let keys = vocabulary.keys();
+        let symbols = vocabulary.keys.len().saturating_sub(1);
+        let begins = |symbol| match keys.at(symbol) {
+            [] => false,
+            [_] => true,
+            key => vocabulary.alphabet != Alphabet::ByteLevel && unicode::utf8_len(key[0]) >= key.len(),
+        };
+        let joined = (0..symbols as u32).map(|symbol| if begins(symbol) { FIRST } else { UNKNOWN }).collect();
+        Some(Self { table: PairTableBuilder::new(most)?, parts: vec![(NONE, NONE); symbols], joined })
+    }
+
+    /// Adds a merge of two that [meet](Self::meets).
+    fn push(&mut self, left: u32, right: u32, rank: Rank, token: u32) -> Option<()> {
+        let place = self.table.push(left, right, rank, token)?;
+        self.parts[token as usize] = (left, right);
+        self.joined[token as usize] = self.table.borrow().rank(place) + 1;
+        Some(())
+    }
+
+    /// Whether the text of the two comes down to them by the merges so far; no if that is not known.
+    fn meets(&self, mut left: u32, mut right: u32) -> bool {
+        let joined = |symbol: u32| self.joined.get(symbol as usize).copied().unwrap_or(UNKNOWN);
+        if joined(left) == UNKNOWN || joined(right) == UNKNOWN {
+            return false;
+        }
+        let table = self.table.borrow();
+        // What merges across from this rank on comes too late.
+        let mut too_late = UNKNOWN;
+        loop {
+            let place = table.find(left, right);
+            if place != NO_MERGE && table.rank(place) + 1 < too_late {
+                return false;
+            }
+            let (of_left, of_right) = (joined(left), joined(right));
+            // Of equal ranks the left one is joined first, and what is across stands between them.
+            if of_left > of_right {
+                too_late = of_left;
+                left = self.parts[left as usize].1;
+            } else if of_right != FIRST {
+                too_late = of_right + 1;
+                right = self.parts[right as usize].0;
+            } else {
+                return true;
+            }
+        }
+    }
 }
 
 /// The two parts that a token's own text comes down to by `merges`, `None` if they are other than two.
@@ -92,20 +207,6 @@ fn two_parts(
     (count == 2 && !parts.contains(&NONE)).then_some(Parts { left: parts[0], right: parts[1], split })
 }
 
-/// As [`live_of_list`].
-fn live_of_pairs(vocabulary: &Vocabulary, pairs: &Pairs) -> Vec<(u32, u32, Rank, u32)> {
-    let mut live = Vec::new();
-    let mut scratch = Scratch::default();
-    for symbol in 0..vocabulary.keys.len().saturating_sub(1) as u32 {
-        if let Some(Parts { left, right, .. }) = last_parts(vocabulary, symbol, pairs, &mut scratch)
-            && let Some((rank, made)) = pairs.find(left, right).filter(|&(_, made)| made == symbol)
-        {
-            live.push((left, right, rank, made));
-        }
-    }
-    live
-}
-
 /// The merges that can happen, in texts of known symbols, of a vocabulary whose tokens have ranks, which `merges` finds by their
 /// texts; compiled, now if they are not yet. The same cost.
 pub(super) fn compiled_of_ranks<'v>(
@@ -114,14 +215,30 @@ pub(super) fn compiled_of_ranks<'v>(
     rank: impl Fn(u32) -> Rank,
 ) -> Option<&'v PairTable> {
     vocabulary.compiled.get_or_compile(|| {
-        let mut live = Vec::new();
+        let mut tokens: Vec<(Rank, u32)> = (0..vocabulary.len).map(|token| (rank(token), token)).collect();
+        tokens.sort_unstable();
+        let mut live = PairTableBuilder::new(tokens.len())?;
         let mut scratch = Scratch::default();
-        for token in 0..vocabulary.len {
-            if let Some(parts) = last_parts(vocabulary, token, merges, &mut scratch) {
-                live.push((parts.left, parts.right, rank(token), token));
+        for equal in tokens.chunk_by(|a, b| a.0 == b.0) {
+            for &(rank, token) in equal {
+                let key = vocabulary.keys().at(token);
+                let makes_it = |parts: &Parts| {
+                    merges.find(parts.left, parts.right, key).is_some_and(|(_, made)| made == token)
+                };
+                // Nearly all that happens within a token's text before its last merge is of a lower rank, and in a table that is small.
+                // Of equal ranks each may come first.
+                let parts = if equal.len() == 1 {
+                    two_parts(vocabulary, token, live.borrow(), &mut scratch).filter(makes_it)
+                } else {
+                    None
+                };
+                let parts = parts.or_else(|| last_parts(vocabulary, token, merges, &mut scratch));
+                if let Some(Parts { left, right, .. }) = parts {
+                    live.push(left, right, rank, token)?;
+                }
             }
         }
-        PairTable::of(live)
+        Some(live.finish())
     })
 }
 
@@ -356,6 +473,50 @@ mod tests {
         for i in (1..items.len()).rev() {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             items.swap(i, (seed >> 33) as usize % (i + 1));
+        }
+    }
+
+    /// Every token merged alone, with nothing taken from what is known of others.
+    #[test]
+    fn quick_and_slow_compilation_agree_on_real_vocabularies() {
+        let Some(shared) = crate::unicode::tests::shared("vocab/gguf") else { return };
+        for name in
+            ["gpt-2", "llama-bpe", "qwen2", "gemma-4", "llama-spm", "phi-3", "gemma3-spm", "mistral-v1-spm"]
+        {
+            let bytes = crate::Bytes::from(std::fs::read(shared.join(format!("{name}.gguf"))).unwrap());
+            let tokenizer = load(&Gguf::parse(bytes).unwrap(), OnUnknownPre::Guess).unwrap();
+            let vocabulary = tokenizer.vocabulary();
+            tokenizer.compile();
+            let pairs = vocabulary.compiled.pairs().unwrap();
+            let mut scratch = Scratch::default();
+            let (mut merges, mut wrong) = (0, Vec::new());
+            for token in 0..vocabulary.len {
+                let parts = match &vocabulary.merges {
+                    MergeTable::Lazy(lazy) => {
+                        last_parts(vocabulary, token, &Lazily { vocabulary, lazy }, &mut scratch)
+                    }
+                    MergeTable::Listed(_) => {
+                        last_parts(vocabulary, token, &ByScore(vocabulary), &mut scratch)
+                    }
+                };
+                let Some(Parts { left, right, .. }) = parts else { continue };
+                merges += 1;
+                if pairs.product(pairs.find(left, right)) != token {
+                    wrong.push((token, left, right));
+                }
+            }
+            assert_eq!((wrong.first(), pairs.iter().count()), (None, merges), "{name}");
+            println!("{name}: {merges} merges");
+        }
+    }
+
+    /// As llama.cpp merges by scores.
+    struct ByScore<'v>(&'v Vocabulary);
+
+    impl Merges for ByScore<'_> {
+        fn find(&self, _: u32, _: u32, text: &[u8]) -> Option<(Rank, u32)> {
+            let token = self.0.token(text)?;
+            Some((super::super::bpe::rank_of_score(self.0.score(token)), token))
         }
     }
 

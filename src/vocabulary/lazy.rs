@@ -71,6 +71,14 @@ struct Stray {
     rank: u32,
 }
 
+/// A line of a list: its rank, the token that it makes, and how many bytes of that token's key belong to the left text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct ListLine {
+    pub(crate) rank: Rank,
+    pub(crate) token: u32,
+    pub(crate) split: u32,
+}
+
 const NOWHERE: u8 = 0;
 
 impl LazyMerges {
@@ -122,21 +130,20 @@ impl LazyMerges {
         .map(Rank)
     }
 
-    /// The tokens that the list has lines for, in the order of their ranks, if all lines of one token follow each other.
-    pub(crate) fn tokens_in_order(&self) -> Option<Vec<u32>> {
-        if !self.strays.is_empty() {
-            return None;
+    /// All lines that make a token, by their ranks; equal ones too.
+    pub(crate) fn lines(&self) -> Vec<ListLine> {
+        let mut lines = Vec::with_capacity(self.splits.len());
+        for (token, run) in (0..).zip(&self.runs) {
+            let ranks = run.start()..run.start() + run.lines();
+            let splits = self.splits.get(ranks.start as usize..ranks.end as usize).unwrap_or_default();
+            let all = ranks.zip(splits).filter(|&(_, &split)| split != NOWHERE);
+            lines.extend(all.map(|(rank, &split)| ListLine { rank: Rank(rank), token, split: split.into() }));
         }
-        let made = (0..).zip(&self.runs).filter(|(_, run)| run.lines() > 0);
-        let mut tokens: Vec<(u32, u32)> = made.map(|(token, run)| (run.start(), token)).collect();
-        tokens.sort_unstable();
-        Some(tokens.into_iter().map(|(_, token)| token).collect())
-    }
-
-    /// Whether the list has a line for `token`.
-    pub(crate) fn makes(&self, token: u32) -> bool {
-        self.runs.get(token as usize).is_some_and(|run| run.lines() > 0)
-            || self.strays.binary_search_by_key(&token, |stray| stray.token).is_ok()
+        let strays = self.strays.iter();
+        lines.extend(strays.map(|&Stray { token, split, rank }| ListLine { rank: Rank(rank), token, split }));
+        // They are nearly in order, which this notices.
+        lines.sort();
+        lines
     }
 }
 

@@ -27,7 +27,7 @@ pub use charsmap::CharsmapError;
 #[cfg(test)]
 pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
-pub(crate) use lazy::{EqualLines, Join, Joining, LazyMerges, Line, MergesList};
+pub(crate) use lazy::{EqualLines, Join, Joining, LazyMerges, Line, ListLine, MergesList};
 pub(crate) use merges::{Lookup, MergesList as LookupList};
 pub(crate) use pair_table::{NO_MERGE, PairFinder, PairTable, PairTableBuilder};
 use pairs::Place;

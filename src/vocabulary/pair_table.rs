@@ -56,18 +56,10 @@ impl PairTable {
     pub(crate) fn of(mut merges: Vec<(u32, u32, Rank, u32)>) -> Option<Self> {
         merges.sort_unstable_by_key(|&(_, _, rank, _)| rank);
         let mut builder = PairTableBuilder::new(merges.len())?;
-        for &(left, right, _, merged) in &merges {
-            builder.push(left, right, merged)?;
+        for &(left, right, rank, merged) in &merges {
+            builder.push(left, right, rank, merged)?;
         }
-        let mut ranks = Vec::new();
-        if merges.windows(2).any(|pair| pair[0].2 == pair[1].2) {
-            ranks.reserve_exact(merges.len());
-            for (place, &(.., rank, _)) in (0..).zip(&merges) {
-                let equal = place > 0 && merges[place as usize - 1].2 == rank;
-                ranks.push(if equal { ranks[place as usize - 1] } else { place });
-            }
-        }
-        Some(builder.finish(ranks))
+        Some(builder.finish())
     }
 
     /// Whether no pair merges.
@@ -136,6 +128,9 @@ impl PairTable {
 pub(crate) struct PairTableBuilder {
     buckets: Zeroed<[u64; BUCKET]>,
     products: Vec<u32>,
+    /// By place: the first place of the same rank, from the first two equal ranks on.
+    ranks: Vec<u32>,
+    last: Option<Rank>,
     filter: Vec<u64>,
     multiplier: u64,
     most: usize,
@@ -153,14 +148,17 @@ impl PairTableBuilder {
         Some(Self {
             buckets,
             products: Vec::with_capacity(most),
+            ranks: Vec::new(),
+            last: None,
             filter: vec![0; (most / 8).next_power_of_two()],
             multiplier: std::hash::RandomState::new().hash_one(most) | 1,
             most,
         })
     }
 
-    /// Adds the merge of the next rank, of a pair that has none yet. `None` if a number is too great, or merges are too many.
-    pub(crate) fn push(&mut self, left: u32, right: u32, merged: u32) -> Option<()> {
+    /// Adds a merge of a pair that has none yet, and gives its place; ranks ascend. `None` if a number is too great, or merges are too
+    /// many.
+    pub(crate) fn push(&mut self, left: u32, right: u32, rank: Rank, merged: u32) -> Option<u32> {
         if left.max(right).max(merged) >= (1 << SYMBOL_BITS) - 1 || self.products.len() >= self.most {
             return None;
         }
@@ -175,9 +173,19 @@ impl PairTableBuilder {
                 None => at = next(at, buckets.len()),
             }
         };
-        *slot = key(left, right) | self.products.len() as u64;
+        let place = self.products.len() as u32;
+        *slot = key(left, right) | u64::from(place);
         self.products.push(merged);
-        Some(())
+        let equal = self.last.replace(rank) == Some(rank);
+        if equal && self.ranks.is_empty() {
+            self.ranks.extend(0..place);
+        }
+        if equal {
+            self.ranks.push(self.ranks[place as usize - 1]);
+        } else if !self.ranks.is_empty() {
+            self.ranks.push(place);
+        }
+        Some(place)
     }
 
     /// The merges so far.
@@ -186,15 +194,15 @@ impl PairTableBuilder {
         PairFinder {
             buckets: &self.buckets,
             products: &self.products,
-            ranks: &[],
+            ranks: &self.ranks,
             filter: &self.filter,
             multiplier: self.multiplier,
         }
     }
 
-    /// The table. `ranks` are the first places of equal ranks, by place; none where no ranks are equal.
-    pub(crate) fn finish(mut self, ranks: Vec<u32>) -> PairTable {
-        if ranks.is_empty() && self.products.windows(2).all(|pair| pair[0] < pair[1]) {
+    /// The table.
+    pub(crate) fn finish(mut self) -> PairTable {
+        if self.ranks.is_empty() && self.products.windows(2).all(|pair| pair[0] < pair[1]) {
             for slot in self.buckets.iter_mut().flatten().filter(|slot| **slot != FREE) {
                 *slot = *slot & !PLACES | u64::from(self.products[(*slot & PLACES) as usize]);
             }
@@ -204,7 +212,7 @@ impl PairTableBuilder {
         PairTable {
             buckets: self.buckets.into(),
             products: self.products.into(),
-            ranks: ranks.into(),
+            ranks: self.ranks.into(),
             filter: self.filter.into(),
             multiplier: self.multiplier,
         }

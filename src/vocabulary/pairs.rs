@@ -8,7 +8,7 @@ use super::bytes::{next, scale, scramble};
 use super::table::Table;
 
 /// The priority of a merge: lower goes first. A newtype, because a rank and an id are the two `u32`s one can swap.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
 #[repr(transparent)]
 pub(crate) struct Rank(pub(crate) u32);
 

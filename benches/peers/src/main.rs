@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let crates =
         std::fs::read_to_string(data.join("crates.txt"))?.lines().map(PathBuf::from).collect::<Vec<_>>();
-    let corpora = corpus::write(&data, &crates, if quick { 1_500_000 } else { 3_000_000 })?;
+    let corpora = corpus::write(&data, &crates, 1_500_000)?;
     let rounds = if quick { 2 } else { 3 };
     let mut sections = Vec::new();
     for (at, vocabulary) in VOCABULARIES.iter().enumerate() {
