@@ -9,15 +9,16 @@ import itertools
 import json
 import os
 import random
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import sentencepiece
 
+sys.path.append(str(Path(__file__).parents[1]))
+from pipe import Refused, ask
+
 ROOT = Path(__file__).parents[3]
-os.environ["ANYTOK_CACHE_DIR"] = ""
 
 # What follows is trained on; every script has some words of its own.
 WORDS = """the of and to in is that for it as was with be by on not he his but at are this have from or had an they which one you were all her
@@ -93,15 +94,6 @@ def train(lines, chosen):
     return model.getvalue()
 
 
-def ask(anytok, path, *switches, lines):
-    done = subprocess.run([anytok, "pipe", path, "--offline", *switches], input="".join(json.dumps(line) + "\n" for line in lines),
-                          capture_output=True, text=True, encoding="utf-8")
-    answers = [json.loads(line) for line in done.stdout.split("\n") if line]
-    if len(answers) != len(lines):
-        raise RuntimeError(done.stderr)
-    return answers
-
-
 def name_of(chosen):
     return " ".join([chosen["model_type"]] + [f"{name}={value}" for name, value in chosen.items() if name != "model_type" and value != SWITCHES[name][0]])
 
@@ -121,7 +113,7 @@ def main(anytok, extent="sample"):
         expected = [theirs.encode(text) for text in texts]
         try:
             found = ask(anytok, path, lines=texts)
-        except RuntimeError as error:
+        except Refused as error:
             differs("models that we refuse", name, str(error))
             return
         wrong = False

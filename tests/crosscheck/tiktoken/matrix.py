@@ -6,9 +6,7 @@
 import base64
 import collections
 import json
-import os
 import random
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -18,8 +16,10 @@ from tiktoken.load import data_gym_to_mergeable_bpe_ranks, load_tiktoken_bpe
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 from tiktoken_ext import openai_public
 
+sys.path.append(str(Path(__file__).parents[1]))
+from pipe import ask
+
 SHARED = Path(__file__).parents[4] / "shared/vocab/files"
-os.environ["ANYTOK_CACHE_DIR"] = ""
 
 PIECES = """a b the The THE hello World token's don't DON'T we'll I'D you'Re 's 'S 'ſ 1 12 123 1234 12345 ² ½ ٣ Ⅷ _ - -- ... !? // \\ { } ( ) <| |> é É e\u0301 ß ẞ ǅ ʰ ª
 中 文字 日本語 かな カナ 한국 привет МИР שלום مرحبا नमस्ते สวัสดี 👍 👩‍💻 🇩🇪 \u200d \u00ad \ufeff \ufffd \U0010fffd 𝒳 camelCase HTTPServer snake_case x1y2 $5 €9""".split() + [
@@ -74,15 +74,6 @@ def vocabularies(directory):
     path = SHARED / "mistral-tekken-240911/tekken.json"
     tekken = Tekkenizer.from_file(str(path))
     yield "tekken", path, lambda text: tekken.encode(text, bos=False, eos=False), None, tekken.n_words
-
-
-def ask(anytok, path, *switches, lines):
-    done = subprocess.run([anytok, "pipe", path, "--offline", *switches], input="".join(json.dumps(line) + "\n" for line in lines),
-                          capture_output=True, text=True, encoding="utf-8")
-    answers = [json.loads(line) for line in done.stdout.split("\n") if line]
-    if len(answers) != len(lines):
-        raise SystemExit(done.stderr)
-    return answers
 
 
 def main(anytok, count="2000"):
