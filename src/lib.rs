@@ -188,7 +188,7 @@ pub use encoder::{
 pub use error::Error;
 pub use failure::{Failure, ModelFailure};
 pub use fit::Mismatch;
-pub use formats::FormatError;
+pub use formats::{FormatError, TokenizerJsonError};
 pub use hub::{
     Error as HubError, InvalidRepoId, InvalidToken, Observer, Phase, Progress, RepoId, Token, Verify,
 };

@@ -25,6 +25,7 @@ use crate::mmap::Bytes;
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::VocabularyError;
 use side_files::SideFiles;
+pub use tokenizer_json::TokenizerJsonError;
 
 /// Files of a repository that hold a vocabulary, in the order of preference, with the other half of the one that has two.
 pub(crate) const VOCABULARY_FILES: &[(&str, Option<&str>)] = &[

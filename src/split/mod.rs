@@ -22,6 +22,7 @@ mod plamo;
 mod pre_tokenizer;
 mod scan;
 mod simd;
+mod spelled;
 mod stages;
 
 #[cfg(test)]

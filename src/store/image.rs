@@ -149,6 +149,7 @@ pub(crate) fn write(tokenizer: &Tokenizer, out: &mut impl Write) -> io::Result<C
         ("ranks", pairs.ranks.as_bytes()),
         ("filter", pairs.filter.as_bytes()),
         ("neighbours", vocabulary.compiled.neighbours().map_or(&[], |bits| bytemuck::cast_slice(bits))),
+        ("description", tokenizer.description()),
         ("special ids", specials.ids.as_bytes()),
         ("special offsets", specials.offsets.as_bytes()),
         ("special arena", specials.arena.as_bytes()),
@@ -236,7 +237,8 @@ pub(super) fn read_verified(bytes: &Bytes, verify: bool) -> Result<Tokenizer, Im
     let arena: Table<u8> = sections.table("special arena")?;
     let specials = Specials::from_parts(&ids, &offsets, &arena)
         .ok_or(ImageError::Table { expected: "special tokens in the order of their texts" })?;
-    Ok(Tokenizer::new(vocabulary, specials, head.recipe))
+    let description = sections.table("description")?;
+    Ok(Tokenizer::new(vocabulary, specials, head.recipe).with_description(description))
 }
 
 /// The checksum that the image in `bytes` notes of itself.
@@ -251,7 +253,7 @@ pub(crate) fn noted_checksum(bytes: &Bytes) -> Result<Checksum, ImageError> {
 pub(crate) type Checksum = [u8; 32];
 
 /// The version of the format. It changes with the tables and with their meaning.
-pub(crate) const VERSION: u32 = 7;
+pub(crate) const VERSION: u32 = 8;
 
 /// Images up to this many bytes are verified at every reading: it takes well under a millisecond.
 pub(crate) const SMALL: usize = 1 << 20;

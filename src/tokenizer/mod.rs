@@ -31,7 +31,7 @@ use crate::encode::special_tokens::Specials;
 use crate::encode::{EncodeError, MOST_BYTES, Special, thread_state};
 use crate::semantics::post_processor::Processing;
 use crate::semantics::{Pipeline, Recipe, SpecialTokens};
-use crate::vocabulary::{Alphabet, Builder, Vocabulary, attribute};
+use crate::vocabulary::{Alphabet, Builder, Table, Vocabulary, attribute};
 
 /// Text to ids and ids to text, for one model.
 ///
@@ -53,6 +53,8 @@ struct Inner {
     vocabulary: Arc<Vocabulary>,
     specials: Arc<Specials>,
     recipe: Recipe,
+    /// Of a `tokenizer.json`: its sections without tokens and merges, in JSON.
+    description: Arc<Table<u8>>,
     /// `None` where the `tokenizers` crate encodes.
     road: Option<Road>,
 }
@@ -108,19 +110,28 @@ impl Tokenizer {
                 vocabulary: Arc::new(vocabulary),
                 specials: Arc::new(specials),
                 recipe,
+                description: Arc::default(),
                 road,
             }),
         }
     }
 
+    /// The same with what its source said beside tokens and merges.
+    pub(crate) fn with_description(mut self, description: Table<u8>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.description = Arc::new(description);
+        }
+        self
+    }
+
     /// The same for texts that continue another one: nothing goes in front of them. `None` where the `tokenizers` crate encodes.
     #[cfg(feature = "toktrie")]
     pub(crate) fn continued(&self) -> Option<Self> {
-        let Inner { vocabulary, specials, recipe, road, .. } = &*self.inner;
+        let Inner { vocabulary, specials, recipe, description, road, .. } = &*self.inner;
         let road = Some(road.clone()?.continued());
         let (vocabulary, number) = (Arc::clone(vocabulary), NEXT.fetch_add(1, Ordering::Relaxed));
-        let (specials, recipe) = (Arc::clone(specials), recipe.clone());
-        Some(Self { inner: Arc::new(Inner { number, vocabulary, specials, recipe, road }) })
+        let (specials, recipe, description) = (Arc::clone(specials), recipe.clone(), Arc::clone(description));
+        Some(Self { inner: Arc::new(Inner { number, vocabulary, specials, recipe, description, road }) })
     }
 
     /// Makes the tables that long use is worth, unless they are made. Some tens of milliseconds for a large vocabulary.
@@ -420,6 +431,11 @@ impl Tokenizer {
         !matches!(self.inner.recipe.pipeline, Pipeline::Crate(_))
     }
 
+    /// What the source said beside tokens and merges, in the words of a `tokenizer.json`; empty where it is none.
+    pub(crate) fn description(&self) -> &[u8] {
+        &self.inner.description
+    }
+
     pub(crate) fn recipe(&self) -> &Recipe {
         &self.inner.recipe
     }
@@ -481,7 +497,7 @@ impl Tokenizer {
         literal: Literal<'_>,
         sink: &mut S,
     ) -> Result<(), EncodeError> {
-        let Inner { number, vocabulary, specials, recipe, road } = &*self.inner;
+        let Inner { number, vocabulary, specials, recipe, road, .. } = &*self.inner;
         // Positions inside a text are kept in 32 bits.
         if u32::try_from(text.len()).is_err() || text.len() > MOST_BYTES {
             return Err(EncodeError::TooLong { bytes: text.len() });

@@ -7,6 +7,7 @@
 mod describe;
 mod processing;
 pub(super) mod read;
+mod write;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -14,9 +15,12 @@ use std::ops::Range;
 use std::thread::Scope;
 
 use describe::{Foreign, Piece, Rendering, Section};
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use read::{AddedEntry, Entries, Merges, ModelSection, Sections};
+
+pub use write::TokenizerJsonError;
 
 use super::FormatError;
 use super::side_files::SideFiles;
@@ -71,7 +75,7 @@ fn load_by(bytes: &[u8], file: &str, side: &SideFiles, engines: Engines) -> Resu
         source,
     };
     let text = std::str::from_utf8(bytes).map_err(|error| malformed(error.into()))?;
-    let sections: Sections<'_> = serde_json::from_str(text).map_err(|error| malformed(error.into()))?;
+    let mut sections: Sections<'_> = serde_json::from_str(text).map_err(|error| malformed(error.into()))?;
     if let Some(version) = sections.version.as_deref().filter(|&version| version != "1.0") {
         return Err(FormatError::Value {
             file: file.to_owned(),
@@ -80,7 +84,7 @@ fn load_by(bytes: &[u8], file: &str, side: &SideFiles, engines: Engines) -> Resu
             found: format!("{version:?}"),
         });
     }
-    let Some(model) = sections.model else {
+    let Some(model) = sections.model.take() else {
         return Err(FormatError::MissingKey { file: file.to_owned(), key: "model".to_owned() });
     };
     if let Some(kind) = model.kind.as_deref().filter(|kind| !MODELS.contains(kind)) {
@@ -90,6 +94,7 @@ fn load_by(bytes: &[u8], file: &str, side: &SideFiles, engines: Engines) -> Resu
             kind: kind.to_owned(),
         });
     }
+    let sections_in_json = sections_in_json(&sections, &model);
     let processing = processing::processing(sections.post_processor, sections.truncation, sections.padding);
     let description = Description {
         file,
@@ -157,7 +162,40 @@ fn load_by(bytes: &[u8], file: &str, side: &SideFiles, engines: Engines) -> Resu
         processing,
         notes,
     };
-    Ok(Tokenizer::new(vocabulary, specials, recipe))
+    Ok(Tokenizer::new(vocabulary, specials, recipe).with_description(sections_in_json.into_bytes().into()))
+}
+
+/// The sections as they were read, without tokens and merges.
+fn sections_in_json(sections: &Sections<'_>, model: &ModelSection) -> String {
+    let mut out = String::from("{");
+    for (name, section) in [
+        ("truncation", sections.truncation),
+        ("padding", sections.padding),
+        ("normalizer", sections.normalizer),
+        ("pre_tokenizer", sections.pre_tokenizer),
+        ("post_processor", sections.post_processor),
+        ("decoder", sections.decoder),
+    ] {
+        out.push_str(&format!("\"{name}\":{},", section.map_or("null", RawValue::get)));
+    }
+    let ModelSection { unk_token, continuing_subword_prefix, end_of_word_suffix, .. } = model;
+    let model = match model.kind.as_deref() {
+        Some("WordLevel") => json!({"type": "WordLevel", "unk_token": unk_token}),
+        Some("WordPiece") => json!({
+            "type": "WordPiece", "unk_token": unk_token, "continuing_subword_prefix": continuing_subword_prefix,
+            "max_input_chars_per_word": model.max_input_chars_per_word,
+        }),
+        Some("Unigram") => {
+            json!({"type": "Unigram", "unk_id": model.unk_id, "byte_fallback": model.byte_fallback})
+        }
+        _ => json!({
+            "type": "BPE", "dropout": null, "unk_token": unk_token,
+            "continuing_subword_prefix": continuing_subword_prefix, "end_of_word_suffix": end_of_word_suffix,
+            "fuse_unk": model.fuse_unk, "byte_fallback": model.byte_fallback, "ignore_merges": model.ignore_merges,
+        }),
+    };
+    out.push_str(&format!("\"model\":{model}}}"));
+    out
 }
 
 /// The file, with the sections whose patterns the engine here must be given in its own language.

@@ -161,7 +161,8 @@ impl Entries {
     }
 }
 
-fn utf8_bytes() -> impl Iterator<Item = usize> {
+/// The bytes that UTF-8 is made of.
+pub(super) fn utf8_bytes() -> impl Iterator<Item = usize> {
     (0..=0xF4).filter(|byte| !matches!(byte, 0xC0 | 0xC1))
 }
 
@@ -373,6 +374,15 @@ fn read_number(text: &str) -> Option<f64> {
         }
     }
     Some(if negative { -number } else { number })
+}
+
+/// Digits that [`read_number`] reads as this number, which the shortest that mean it need not be.
+pub(super) fn spelled(number: f64) -> Option<String> {
+    let reads = |text: &String| read_number(text).is_some_and(|read| read.to_bits() == number.to_bits());
+    let near = [number, number.next_up(), number.next_down()];
+    let spellings =
+        near.iter().flat_map(|near| [format!("{near:?}"), format!("{near:.17e}"), format!("{near:.20}")]);
+    spellings.into_iter().find(reads)
 }
 
 impl<'de> Deserialize<'de> for Merges {

@@ -21,6 +21,10 @@ impl Wrapped {
         match self.never {}
     }
 
+    pub(crate) fn to_json(&self) -> Result<String, std::fmt::Error> {
+        match self.never {}
+    }
+
     pub(crate) fn decode(&self, _: &[u32], _: SpecialText) -> Result<String, DecodeError> {
         match self.never {}
     }

@@ -80,6 +80,21 @@ impl Wrapped {
             .map_err(|source| DecodeError::Crate { source })
     }
 
+    /// The inner tokenizer as that crate writes it.
+    ///
+    /// # Errors
+    ///
+    /// What it writes it does not read as the same: numbers lose their last bit there.
+    pub(crate) fn to_json(&self) -> tokenizers::Result<String> {
+        guarded(|| {
+            let written = self.inner.to_string(false)?;
+            if tokenizers::Tokenizer::from_bytes(&written)?.to_string(false)? != written {
+                return Err("the tokenizers crate reads what it wrote as something else".into());
+            }
+            Ok(written)
+        })
+    }
+
     /// The inner tokenizer, to look at.
     #[cfg(test)]
     pub(crate) fn get(&self) -> &tokenizers::Tokenizer {
