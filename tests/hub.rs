@@ -7,6 +7,8 @@ mod caches;
 mod failures;
 #[path = "hub/fake_hub.rs"]
 mod fake_hub;
+#[path = "hub/hostile.rs"]
+mod hostile;
 #[path = "hub/models.rs"]
 mod models;
 #[path = "hub/names.rs"]

@@ -85,6 +85,8 @@ pub enum Fault {
     Reset(usize),
     /// The lowest bit of this byte of the body is flipped.
     Flip(usize),
+    /// The body never ends, by the account of the header neither: spaces until the client leaves.
+    Endless,
     /// The body ends, by its own account, after so many bytes.
     Shorten(usize),
     /// No `Content-Length`: the end of the connection is the end of the body.
@@ -93,6 +95,8 @@ pub enum Fault {
     Without(&'static str),
     /// The answer has this header, in place of any other of its name.
     With(&'static str, String),
+    /// The answer has this body, under the same headers.
+    Body(Vec<u8>),
     /// Another status with no body, and these headers.
     Status(u16, Vec<(&'static str, String)>),
     /// Several at once.
@@ -133,16 +137,21 @@ struct Answer {
 
 impl FakeHub {
     pub fn start() -> Self {
+        Self::start_at("127.0.0.1:0").unwrap()
+    }
+
+    /// At another address of this machine, such as `[::1]:0`.
+    pub fn start_at(address: &str) -> io::Result<Self> {
         let state = Arc::new(State::default());
-        let hub = TcpListener::bind("127.0.0.1:0").unwrap();
-        let cdn = TcpListener::bind("127.0.0.1:0").unwrap();
+        let hub = TcpListener::bind(address)?;
+        let cdn = TcpListener::bind(address)?;
         let addresses = (hub.local_addr().unwrap(), cdn.local_addr().unwrap());
         state.lock().cdn = format!("http://{}", addresses.1);
         for (listener, server) in [(hub, Server::Hub), (cdn, Server::Cdn)] {
             let state = Arc::clone(&state);
             thread::spawn(move || accept(&listener, server, &state));
         }
-        Self { state, hub: addresses.0, cdn: addresses.1 }
+        Ok(Self { state, hub: addresses.0, cdn: addresses.1 })
     }
 
     pub fn endpoint(&self) -> String {
@@ -295,7 +304,10 @@ fn serve(mut stream: &TcpStream, server: Server, state: &State) -> io::Result<()
             hold(stream, state);
             return Ok(());
         }
-        stream.write_all(&answer.head(plan.no_length))?;
+        stream.write_all(&answer.head(plan.no_length || plan.endless))?;
+        while plan.endless && !state.stopped() {
+            stream.write_all(&[b' '; 64 << 10])?;
+        }
         let body = if is_head { &[][..] } else { &answer.body };
         let end = plan.end.unwrap_or(body.len()).min(body.len());
         if let Some((size, pause)) = plan.drip {
@@ -423,6 +435,7 @@ struct Plan {
     stall: bool,
     reset: bool,
     no_length: bool,
+    endless: bool,
 }
 
 impl Plan {
@@ -449,8 +462,10 @@ impl Plan {
             }
             Fault::Shorten(length) => answer.body.truncate(*length),
             Fault::NoLength => self.no_length = true,
+            Fault::Endless => self.endless = true,
             Fault::Without(name) => answer.headers.retain(|(found, _)| !found.eq_ignore_ascii_case(name)),
             Fault::With(name, value) => answer.set(name, value.clone()),
+            Fault::Body(bytes) => answer.body.clone_from(bytes),
             Fault::Status(status, headers) => *answer = Answer::new(*status, headers, b""),
             Fault::All(faults) => faults.iter().for_each(|fault| self.apply(fault, answer)),
         }
