@@ -125,16 +125,17 @@ impl Specials {
         };
         let (mut start, mut end) = (start as usize, end as usize);
         let mut depth = 1;
+        let texts = self.texts();
         while start < end {
             // Sorted texts with a common prefix: the one that ends here comes first.
-            if self.text(start).len() == depth {
+            if texts.at(start).len() == depth {
                 found(start, depth);
                 start += 1;
             }
             let Some(&byte) = text.get(depth) else { return };
             // A single text left is compared at once.
             if start + 1 == end {
-                let whole = self.text(start);
+                let whole = texts.at(start);
                 if text.starts_with(whole) {
                     found(start, whole.len());
                 }
@@ -144,30 +145,24 @@ impl Specials {
                 return;
             }
             // The ends of the range often settle it: all go on with this byte, or none does.
-            let (first, last) = (self.text(start)[depth], self.text(end - 1)[depth]);
+            let (first, last) = (texts.at(start)[depth], texts.at(end - 1)[depth]);
             if byte < first || byte > last {
                 return;
             }
             if first < last {
-                start += self.partition_point(start, end, |text| text[depth] < byte);
-                end = start + self.partition_point(start, end, |text| text[depth] == byte);
+                start += texts.partition_point(start, end, |text| text[depth] < byte);
+                end = start + texts.partition_point(start, end, |text| text[depth] == byte);
             }
             depth += 1;
         }
     }
 
-    /// How many texts of `start..end` come before the first that `before` refuses.
-    fn partition_point(&self, start: usize, end: usize, before: impl Fn(&[u8]) -> bool) -> usize {
-        let (mut low, mut high) = (start, end);
-        while low < high {
-            let middle = low.midpoint(high);
-            if before(self.text(middle)) { low = middle + 1 } else { high = middle }
-        }
-        low - start
+    fn text(&self, ordinal: usize) -> &[u8] {
+        self.texts().at(ordinal)
     }
 
-    fn text(&self, ordinal: usize) -> &[u8] {
-        &self.arena[self.offsets[ordinal] as usize..self.offsets[ordinal + 1] as usize]
+    fn texts(&self) -> Texts<'_> {
+        Texts { offsets: &self.offsets, arena: &self.arena }
     }
 
     fn find_starts(&self) -> Starts {
@@ -183,5 +178,29 @@ impl Specials {
             range.1 = ordinal as u32 + 1;
         }
         Starts { ranges, few: (firsts.len() <= 3).then_some(firsts) }
+    }
+}
+
+/// The texts in their order, where a table need not be asked what it is for each of them.
+#[derive(Clone, Copy)]
+struct Texts<'s> {
+    offsets: &'s [u32],
+    arena: &'s [u8],
+}
+
+impl<'s> Texts<'s> {
+    #[inline]
+    fn at(self, ordinal: usize) -> &'s [u8] {
+        &self.arena[self.offsets[ordinal] as usize..self.offsets[ordinal + 1] as usize]
+    }
+
+    /// How many texts of `start..end` come before the first that `before` refuses.
+    fn partition_point(self, start: usize, end: usize, before: impl Fn(&[u8]) -> bool) -> usize {
+        let (mut low, mut high) = (start, end);
+        while low < high {
+            let middle = low.midpoint(high);
+            if before(self.at(middle)) { low = middle + 1 } else { high = middle }
+        }
+        low - start
     }
 }

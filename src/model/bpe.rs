@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::atoms::{Beginning, CharacterAtoms};
 use super::live;
-use super::merge::{Lazily, Merges, Scratch};
+use super::merge::{Lazily, Merges, Scratch, Sizes};
 use super::tokens::{NoToken, Tokens, UnknownPiece};
 use crate::unicode;
 use crate::vocabulary::{Builder, MergeTable, NONE, Pairs, Rank, Vocabulary, VocabularyError, attribute};
@@ -100,6 +100,11 @@ impl Bpe {
         scratch: &mut Scratch,
         tokens: &mut Tokens,
     ) -> Result<(), NoToken> {
+        if word.len() > LONG
+            && let Some(result) = self.encode_long(vocabulary, word, scratch, tokens)
+        {
+            return result;
+        }
         self.start(vocabulary, word, scratch);
         // What is no symbol may yet be a part of a token that is found by its text.
         let by_text = scratch.unknown && self.merges != MergeBy::List;
@@ -136,6 +141,48 @@ impl Bpe {
                 Ok(())
             }
         }
+    }
+
+    /// The same in windows, with compiled merges; `None` where what a text begins as depends on what is around it.
+    #[cold]
+    fn encode_long(
+        &self,
+        vocabulary: &Vocabulary,
+        word: &[u8],
+        scratch: &mut Scratch,
+        tokens: &mut Tokens,
+    ) -> Option<Result<(), NoToken>> {
+        let pairs = vocabulary.compiled.pairs()?.borrow();
+        let bytes = match self.start {
+            Start::Bytes => true,
+            Start::Characters => !matches!(self.unknown, Unknown::Characters(_)),
+            Start::CharactersAndPieces => false,
+        };
+        let characters = self.start == Start::Characters;
+        if !bytes || characters && std::str::from_utf8(word).is_err() {
+            return None;
+        }
+        let cuts = |at: usize| !characters || word[at] & 0xC0 != 0x80;
+        let sizes = Sizes { window: LONG, ahead: LONG / 2, back: 8 };
+        let mut windows = std::mem::take(&mut scratch.windows_of_bytes);
+        let merged = windows.merge(word.len(), sizes, cuts, |span, window| {
+            let part = &word[span];
+            self.start(vocabulary, part, scratch);
+            if scratch.unknown && self.merges != MergeBy::List {
+                return false;
+            }
+            window.clear();
+            scratch.merge_compiled(part, pairs, |symbol, span| window.push((symbol, span.start as u32)));
+            true
+        });
+        let result = merged.then(|| {
+            self.merge(vocabulary, word, scratch, tokens, |_, each| {
+                windows.iter().for_each(|(symbol, span)| each(symbol, span));
+            })
+        });
+        windows.shrink();
+        scratch.windows_of_bytes = windows;
+        result
     }
 
     /// Makes what long use is worth. Some tens of milliseconds for a large vocabulary.
@@ -331,6 +378,9 @@ impl Bpe {
         }
     }
 }
+
+/// Longer words are merged in windows of so many bytes; in unit tests of few, so that their texts have many.
+const LONG: usize = if cfg!(test) { 64 } else { 1 << 14 };
 
 /// Marks the symbol of a piece that never merges.
 const FROZEN: u32 = 1 << 31;

@@ -525,7 +525,7 @@ mod tests {
         #[test]
         fn the_list_and_its_live_merges_give_the_same_ids(
             (toy, gaps) in toy(),
-            texts in proptest::collection::vec(proptest::collection::vec(prop::sample::select(&LETTERS[..]), 1..40), 1..6),
+            texts in proptest::collection::vec(proptest::collection::vec(prop::sample::select(&LETTERS[..]), 1..160), 1..6),
         ) {
             let tokenizer = toy.tokenizer();
             let lazy = matches!(tokenizer.vocabulary().merges, MergeTable::Lazy(_));

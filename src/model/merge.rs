@@ -79,6 +79,8 @@ pub(crate) struct Scratch {
     pub(super) unknown: bool,
     nodes: Vec<Node>,
     queue: MergeQueue,
+    windows: Windows,
+    pub(super) windows_of_bytes: Windows,
     cache: PairCache,
     characters: CharacterCache,
     /// Where fragments stand in the word.
@@ -178,9 +180,45 @@ impl Scratch {
                 [] => {}
                 &mut [(symbol, start)] => each(symbol, start as usize..until),
                 few if few.len() <= SHORT => merge_few(pairs, few, until, &mut each),
-                _ => self.merge_part(begin..end, &word[..until], &pairs, &mut each),
+                _ => self.merge_windows(begin..end, until, pairs, &mut each),
             }
             begin = end;
+        }
+    }
+
+    /// The same for more than [`SHORT`] symbols whose texts end at `until`.
+    fn merge_windows(
+        &mut self,
+        symbols: Range<usize>,
+        until: usize,
+        pairs: PairFinder<'_>,
+        each: &mut impl FnMut(u32, Range<usize>),
+    ) {
+        let Self { first, nodes, queue, windows, cache, .. } = self;
+        let symbols = &first[symbols];
+        let sizes = Sizes { window: SHORT, ahead: SHORT / 3, back: 3 };
+        let mut before = 0..0;
+        windows.merge(
+            symbols.len(),
+            sizes,
+            |_| true,
+            |here, window| {
+                // A text that goes on and on has one window again and again.
+                let (theirs, ours) = (&symbols[before.clone()], &symbols[here.clone()]);
+                if !theirs.iter().map(|symbol| symbol.0).eq(ours.iter().map(|symbol| symbol.0)) {
+                    merge_window(pairs, ours, (&mut *nodes, &mut *queue, &mut *cache), window);
+                }
+                before = here;
+                true
+            },
+        );
+        let start = |at: usize| symbols.get(at).map_or(until, |&(_, start)| start as usize);
+        windows.iter().for_each(|(symbol, span)| each(symbol, start(span.start)..start(span.end)));
+        if symbols.len() > KEPT {
+            windows.shrink();
+            nodes.truncate(KEPT);
+            nodes.shrink_to(KEPT);
+            queue.shrink_to(KEPT);
         }
     }
 
@@ -213,34 +251,74 @@ impl Scratch {
     }
 
     fn merge_long(&mut self, word: &[u8], merges: &impl Merges) {
-        let Self { nodes, queue, cache, .. } = self;
-        queue.clear(nodes.len());
-        let mut look = |nodes: &mut [Node], queue: &mut MergeQueue, at: u32| {
-            let rank = cache.look(nodes, word, merges, at);
-            nodes[at as usize].rank = rank;
-            if rank != NONE {
-                queue.push(rank, at);
-            }
-        };
-        for at in 0..nodes.len() as u32 - 1 {
+        merge_all(&mut self.nodes, &mut self.queue, &mut self.cache, word, merges);
+    }
+}
+
+/// Merges nodes by a queue.
+fn merge_all(
+    nodes: &mut [Node],
+    queue: &mut MergeQueue,
+    cache: &mut PairCache,
+    word: &[u8],
+    merges: &impl Merges,
+) {
+    queue.clear(nodes.len());
+    let mut look = |nodes: &mut [Node], queue: &mut MergeQueue, at: u32| {
+        let rank = cache.look(nodes, word, merges, at);
+        nodes[at as usize].rank = rank;
+        if rank != NONE {
+            queue.push(rank, at);
+        }
+    };
+    for at in 0..nodes.len() as u32 - 1 {
+        look(nodes, queue, at);
+    }
+    while let Some((rank, at)) = queue.pop() {
+        let node = nodes[at as usize];
+        // The entry is stale when the node is gone or its pair has changed.
+        if node.rank != rank {
+            continue;
+        }
+        nodes[node.next as usize].rank = NONE;
+        nodes[at as usize].rank = NONE;
+        let joined = join(nodes, at);
+        if node.previous != NONE {
+            look(nodes, queue, node.previous);
+        }
+        if joined {
             look(nodes, queue, at);
         }
-        while let Some((rank, at)) = queue.pop() {
-            let node = nodes[at as usize];
-            // The entry is stale when the node is gone or its pair has changed.
-            if node.rank != rank {
-                continue;
-            }
-            nodes[node.next as usize].rank = NONE;
-            nodes[at as usize].rank = NONE;
-            let joined = join(nodes, at);
-            if node.previous != NONE {
-                look(nodes, queue, node.previous);
-            }
-            if joined {
-                look(nodes, queue, at);
-            }
-        }
+    }
+}
+
+/// What some symbols come down to: symbols, and how many of the first ones are before them.
+fn merge_window(
+    pairs: PairFinder<'_>,
+    symbols: &[(u32, u32)],
+    (nodes, queue, cache): (&mut Vec<Node>, &mut MergeQueue, &mut PairCache),
+    window: &mut Vec<(u32, u32)>,
+) {
+    window.clear();
+    let places = (0..).zip(symbols).map(|(at, &(symbol, _))| (symbol, at));
+    if symbols.len() <= SHORT {
+        let mut few = [(NONE, 0); SHORT];
+        let few = &mut few[..symbols.len()];
+        few.iter_mut().zip(places).for_each(|(to, symbol)| *to = symbol);
+        return merge_few(pairs, few, symbols.len(), &mut |symbol, span| {
+            window.push((symbol, span.start as u32));
+        });
+    }
+    nodes.clear();
+    nodes.extend((0..).zip(places).map(|(node, (symbol, at))| Node::new(symbol, at, node)));
+    if let Some(last) = nodes.last_mut() {
+        last.next = NONE;
+    }
+    merge_all(nodes, queue, cache, &[], &pairs);
+    let mut at = 0;
+    while let Some(node) = nodes.get(at as usize) {
+        window.push((node.symbol, node.start));
+        at = node.next;
     }
 }
 
@@ -320,6 +398,84 @@ fn join(nodes: &mut [Node], at: u32) -> bool {
 #[inline]
 fn end(nodes: &[Node], word: &[u8], at: u32) -> usize {
     nodes.get(nodes[at as usize].next as usize).map_or(word.len(), |next| next.start as usize)
+}
+
+/// Merges a text a window at a time, so that none is too long for a processor's caches.
+///
+/// A row of symbols is what its text comes down to if that is so for each two neighbours alone: what happens within a symbol depends on
+/// nothing around it, so the first merge across a boundary would happen between the two as well. A window begins with symbols that are
+/// done. If the first of them comes out as it was, it goes with the one before it as it did, and the rest go together since they come
+/// from one window. If not, the window is made larger on both sides, so that no text costs more than a few times its merge in one.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    /// What is merged: symbols, and where their texts begin.
+    done: Vec<(u32, u32)>,
+    /// How many parts that is.
+    next: usize,
+    /// The same of a window, from its beginning.
+    window: Vec<(u32, u32)>,
+}
+
+/// How large windows are.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    /// As large as that, if so it has at least `ahead` that is new.
+    pub(super) window: usize,
+    pub(super) ahead: usize,
+    /// So many symbols that are done begin it.
+    pub(super) back: usize,
+}
+
+impl Windows {
+    /// Merges a text of so many parts, for [`iter`](Self::iter) to tell. `merge(parts, result)` merges some of them, which may begin and
+    /// end where `cuts` says, and has the result as it left it; once it says `false` this does as well.
+    pub(super) fn merge(
+        &mut self,
+        len: usize,
+        sizes: Sizes,
+        cuts: impl Fn(usize) -> bool,
+        mut merge: impl FnMut(Range<usize>, &mut Vec<(u32, u32)>) -> bool,
+    ) -> bool {
+        let Self { done, next, window } = self;
+        done.clear();
+        *next = 0;
+        let (mut back, mut least) = (sizes.back, sizes.ahead);
+        while *next < len {
+            let mut kept = done.len().saturating_sub(back);
+            while kept > 0 && !cuts(done[kept].1 as usize) {
+                kept -= 1;
+            }
+            let begin = done.get(kept).map_or(*next, |&(_, at)| at as usize);
+            let room = sizes.window.saturating_sub(*next - begin);
+            let ahead = if room >= least { room } else { least.max(*next - begin) };
+            let end = (*next + ahead..len).find(|&end| cuts(end)).unwrap_or(len);
+            if !merge(begin..end, window) {
+                return false;
+            }
+            if kept > 0 && window.first().map(|first| first.0) != Some(done[kept].0) {
+                (back, least) = (back * 4, ahead * 2);
+                continue;
+            }
+            done.truncate(kept);
+            done.extend(window.iter().map(|&(symbol, at)| (symbol, at + begin as u32)));
+            (*next, back, least) = (end, sizes.back, sizes.ahead);
+        }
+        true
+    }
+
+    /// The symbols that the last text came down to, and the parts of each.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, Range<usize>)> {
+        let ends = self.done.iter().skip(1).map(|&(_, at)| at as usize).chain([self.next]);
+        self.done.iter().zip(ends).map(|(&(symbol, at), end)| (symbol, at as usize..end))
+    }
+
+    /// Lets go of what a very long text took.
+    pub(super) fn shrink(&mut self) {
+        self.done.clear();
+        self.done.shrink_to(KEPT);
+        self.window.clear();
+        self.window.shrink_to(KEPT);
+    }
 }
 
 /// What a pair of symbols was last found to make. The same few thousand pairs make up most of all words, and a vocabulary's
@@ -442,3 +598,60 @@ const PREVIOUS: [u8; SHORT] = {
 /// So many look-ups take about as long as the compilation, which then begins beside them. After as many again whoever looks up waits for the end of
 /// it, so that slow look-ups cost no more than the compilation would have.
 const MANY: u32 = 1 << 18;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::vocabulary::PairTable;
+
+    /// Merges of symbols 0 to 3 and of what they make, with ranks in disorder and some of them equal.
+    fn merges() -> impl Strategy<Value = Vec<(u32, u32, Rank, u32)>> {
+        let merge = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..40_u32);
+        proptest::collection::vec(merge, 1..60).prop_map(|picks| {
+            let mut texts: Vec<String> = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+            let mut merges: Vec<(u32, u32, Rank, u32)> = Vec::new();
+            for (left, right, rank) in picks {
+                let (left, right) = (left.index(texts.len()), right.index(texts.len()));
+                let text = texts[left].clone() + &texts[right];
+                let (left, right) = (left as u32, right as u32);
+                if text.len() > 200 || merges.iter().any(|merge| (merge.0, merge.1) == (left, right)) {
+                    continue;
+                }
+                let known = texts.iter().position(|known| *known == text);
+                let merged = known.unwrap_or_else(|| {
+                    texts.push(text);
+                    texts.len() - 1
+                });
+                merges.push((left, right, Rank(rank), merged as u32));
+            }
+            merges
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn windows_give_what_one_merge_of_all_gives(
+            merges in merges(),
+            parts in proptest::collection::vec((proptest::collection::vec(0..4_u32, 1..8), 1..60_usize), 1..12),
+        ) {
+            let symbols: Vec<u32> = parts.iter().flat_map(|(part, times)| part.repeat(*times)).collect();
+            let table = PairTable::of(merges).unwrap();
+            let mut scratch = Scratch::default();
+            for (at, &symbol) in symbols.iter().enumerate() {
+                scratch.push(symbol, at);
+            }
+            let (mut whole, mut windows) = (Vec::new(), Vec::new());
+            let all = 0..symbols.len();
+            scratch.merge_part(all.clone(), &vec![0; symbols.len()], &table.borrow(), &mut |symbol, span| {
+                whole.push((symbol, span));
+            });
+            scratch.merge_windows(all, symbols.len(), table.borrow(), &mut |symbol, span| {
+                windows.push((symbol, span));
+            });
+            prop_assert_eq!(whole, windows);
+        }
+    }
+}

@@ -3,7 +3,8 @@
 //! Sources differ in how they add scores up, which decides between ways that are as good, and in what stands for a character that
 //! no piece covers.
 
-use std::ops::{Add, Range};
+use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use super::tokens::{Tokens, UnknownPiece};
 use crate::unicode;
@@ -24,18 +25,7 @@ pub(crate) enum Unigram {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     double: Lattice<f64>,
-    nodes: Vec<Node>,
-    /// The best path from the end: piece, and its range.
-    path: Vec<(u32, Range<u32>)>,
-}
-
-/// The best way to a byte of the word.
-#[derive(Clone, Copy, Debug)]
-struct Node {
-    score: f32,
-    /// Where the last piece begins; [`NONE`] while no piece ends here.
-    start: u32,
-    id: u32,
+    single: Lattice<f32>,
 }
 
 impl Unigram {
@@ -47,42 +37,37 @@ impl Unigram {
         scratch: &mut Scratch,
         tokens: &mut Tokens,
     ) {
-        let score = |id: u32, _| Some(f64::from(vocabulary.score(id)));
         match self {
             Self::Double { unk, unk_score } => {
-                scratch.double.solve(word, &vocabulary.trie, 0.0, score, (unk, unk_score));
-                for piece in scratch.double.path() {
-                    tokens.push(piece.id, piece.start as usize..piece.end as usize);
-                }
+                let score = |id: u32| Some(f64::from(vocabulary.score(id)));
+                let finite = || vocabulary.scores.iter().all(|score| score.is_finite());
+                scratch.double.solve(word, &vocabulary.trie, score, (unk, unk_score), finite, |id, span| {
+                    tokens.push(id, span);
+                });
             }
             Self::DoubleAndRuns { unk, unk_score, byte_fallback } => {
-                let score = |id: u32, _| vocabulary.wide_scores.get(id as usize).copied();
-                scratch.double.solve(word, &vocabulary.trie, 0.0, score, (unk, unk_score));
+                let score = |id: u32| vocabulary.wide_scores.get(id as usize).copied();
+                let finite = || vocabulary.wide_scores.iter().all(|score| score.is_finite());
                 let mut run: Option<Range<usize>> = None;
-                for piece in scratch.double.path() {
-                    let span = piece.start as usize..piece.end as usize;
-                    if piece.id == unk {
-                        run = Some(run.map_or(span.start, |run| run.start)..span.end);
-                        continue;
+                scratch.double.solve(word, &vocabulary.trie, score, (unk, unk_score), finite, |id, span| {
+                    if id == unk {
+                        run = Some(run.take().map_or(span.start, |run| run.start)..span.end);
+                        return;
                     }
                     if let Some(run) = run.take() {
                         unknown_run(vocabulary, word, run, unk, byte_fallback, tokens);
                     }
-                    tokens.push(piece.id, span);
-                }
+                    tokens.push(id, span);
+                });
                 if let Some(run) = run {
                     unknown_run(vocabulary, word, run, unk, byte_fallback, tokens);
                 }
             }
             Self::Single { unknown, unk_score } => {
-                single(vocabulary, word, unk_score, scratch);
-                for (id, span) in scratch.path.iter().rev() {
-                    unknown.push(vocabulary, *id, word, span.start as usize..span.end as usize, tokens);
-                }
+                scratch.single.solve_single(vocabulary, word, unk_score, |id, span| {
+                    unknown.push(vocabulary, id, word, span, tokens);
+                });
             }
-        }
-        if word.len() > MOST_KEPT {
-            *scratch = Scratch::default();
         }
     }
 }
@@ -110,88 +95,10 @@ fn unknown_run(
     tokens.push(unk, span);
 }
 
-/// The likeliest pieces of a whole text, from its end, into `scratch.path`; [`NONE`] for a character without a piece. Scores add up
-/// from the beginning in 32 bits, so that the text cannot be cut into words without other sums, and now and then another sequence.
-fn single(vocabulary: &Vocabulary, text: &[u8], unk_score: f32, scratch: &mut Scratch) {
-    let Scratch { nodes, path, .. } = scratch;
-    nodes.clear();
-    nodes.resize(text.len() + 1, Node { score: 0.0, start: NONE, id: NONE });
-    let walker = vocabulary.trie.walker();
-    let scores: &[f32] = &vocabulary.scores;
-    let relax = |node: &mut Node, score: f32, start: usize, id: u32| {
-        if node.start == NONE || score > node.score {
-            *node = Node { score, start: start as u32, id };
-        }
-    };
-    let mut frontier = 0;
-    let mut at = 0;
-    while at < text.len() {
-        let mut here = nodes[at].score;
-        // Sums are brought back to zero before they lose their last bits.
-        if !(-SCORE_RESET..=SCORE_RESET).contains(&here) {
-            for (i, node) in nodes.iter_mut().enumerate().take(frontier + 1).skip(at) {
-                if i == at || node.start != NONE {
-                    node.score -= here;
-                }
-            }
-            here = 0.0;
-        }
-        let len = unicode::utf8_len(text[at]).min(text.len() - at);
-        let mut single = false;
-        let mut node = walker.root();
-        for (end, &byte) in (at + 1..).zip(&text[at..]) {
-            let Some(child) = walker.child(node, byte) else { break };
-            node = child;
-            let Some(id) = node.id() else { continue };
-            frontier = frontier.max(end);
-            let score = scores.get(id as usize).copied().unwrap_or_default() + here;
-            relax(&mut nodes[end], score, at, id);
-            single |= end - at == len;
-        }
-        if !single {
-            frontier = frontier.max(at + len);
-            relax(&mut nodes[at + len], unk_score + here, at, NONE);
-        }
-        at += len;
-    }
-    path.clear();
-    let mut end = text.len() as u32;
-    while end > 0 {
-        let Node { start, id, .. } = nodes[end as usize];
-        path.push((id, start..end));
-        // Each node on the path was reached from an earlier one.
-        end = start.min(end - 1);
-    }
-}
-
-/// So many bytes of a word a thread keeps room for.
-const MOST_KEPT: usize = 1 << 18;
-
 /// `kScoreResetThreshold` of sentencepiece.
 const SCORE_RESET: f32 = 100_000.0;
 
-/// A number that scores are added up in: `f64` in llama.cpp and `tokenizers`, `f32` in SentencePiece.
-trait Real: Copy + PartialOrd + Add<Output = Self> {
-    const LOWEST: Self;
-}
-
-impl Real for f32 {
-    const LOWEST: Self = f32::MIN;
-}
-
-impl Real for f64 {
-    const LOWEST: Self = f64::MIN;
-}
-
-/// A piece on the best path: `text[start..end]`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Piece {
-    id: u32,
-    start: u32,
-    end: u32,
-}
-
-/// The best way that ends at a position.
+/// The best way to a position of the text.
 #[derive(Clone, Copy, Debug)]
 struct Best<F> {
     sum: F,
@@ -202,24 +109,106 @@ struct Best<F> {
 }
 
 /// The search for the best path through all pieces of a text (Viterbi), and the memory it reuses.
+///
+/// Once in a while it looks whether the best ways to all positions that the rest of the text can go on from have a beginning in common,
+/// which they nearly always do up to a few characters: that is told, and forgotten, so that a long text takes no more memory than a
+/// short one.
 #[derive(Debug)]
 struct Lattice<F> {
+    /// For the positions from `base` on.
     best: Vec<Best<F>>,
-    path: Vec<Piece>,
+    base: usize,
+    /// Where to look next.
+    look: usize,
+    /// Pieces from the last to the first: their ends, and what they are.
+    path: Vec<(u32, Best<F>)>,
+    open: BinaryHeap<u32>,
 }
 
 impl<F> Default for Lattice<F> {
     fn default() -> Self {
-        Self { best: Vec::new(), path: Vec::new() }
+        Self { best: Vec::new(), base: 0, look: 0, path: Vec::new(), open: BinaryHeap::new() }
     }
 }
 
-impl<F: Real> Lattice<F> {
-    /// Finds the pieces of `text` and gives the sum of their scores on top of `before`; [`Lattice::path`] has them.
+impl<F: Copy> Lattice<F> {
+    fn begin(&mut self, text: &[u8], unreached: Best<F>) {
+        self.best.clear();
+        self.best.resize(text.len().min(2 * BLOCK) + 1, unreached);
+        (self.base, self.look) = (0, BLOCK);
+    }
+
+    /// The best way to `end`, which is to be bettered.
+    #[inline]
+    fn to(&mut self, end: usize, unreached: Best<F>) -> &mut Best<F> {
+        let at = end - self.base;
+        if at >= self.best.len() {
+            self.best.resize(at + 1, unreached);
+        }
+        &mut self.best[at]
+    }
+
+    /// Tells what the best ways to `at` and to all positions behind it that were reached begin with.
+    #[cold]
+    fn settle(
+        &mut self,
+        at: usize,
+        reached: impl Fn(&Best<F>) -> bool,
+        each: &mut impl FnMut(u32, Range<usize>),
+    ) {
+        let behind = (self.base..).zip(&self.best).skip(at - self.base + 1);
+        self.open.clear();
+        self.open.push(at as u32);
+        self.open.extend(behind.filter(|(_, best)| reached(best)).map(|(end, _)| end as u32));
+        // The last one cannot be on the way to any other.
+        while let Some(last) = self.open.pop() {
+            if self.open.peek() == Some(&last) {
+                continue;
+            }
+            if self.open.is_empty() {
+                self.tell(last as usize, each);
+                self.best.drain(..last as usize - self.base);
+                self.base = last as usize;
+                break;
+            }
+            self.open.push(self.best[last as usize - self.base].start);
+        }
+        // If that was not much, it is not worth another look too soon.
+        self.look = at + BLOCK.max(at - self.base);
+    }
+
+    /// Tells the pieces of the best way from `base` to `end`.
+    fn tell(&mut self, end: usize, each: &mut impl FnMut(u32, Range<usize>)) {
+        self.path.clear();
+        let mut at = end;
+        while at > self.base {
+            let best = self.best[at - self.base];
+            self.path.push((at as u32, best));
+            // Each on the way was reached from an earlier one.
+            at = at.saturating_sub(1).min(best.start as usize);
+        }
+        for (end, best) in self.path.drain(..).rev() {
+            each(best.id, best.start as usize..end as usize);
+        }
+    }
+
+    /// Ends a text of so many bytes.
+    fn finish(&mut self, len: usize, each: &mut impl FnMut(u32, Range<usize>)) {
+        self.tell(len, each);
+        self.best.truncate(2 * BLOCK);
+        self.best.shrink_to(2 * BLOCK);
+        self.path.shrink_to(2 * BLOCK);
+        self.open.shrink_to(BLOCK);
+    }
+}
+
+impl Lattice<f64> {
+    /// Calls `each(id, range)` for the pieces of `text`.
     ///
-    /// `score(id, bytes)` is that of a piece in the trie, `None` to pass it over. A character that no piece covers on its own may
-    /// also become `unknown`, an id and its score. Characters end where their first byte says ([`unicode::utf8_len`]), and
-    /// pieces begin where characters do. Of equal sums the one found first stays: that with the longest last piece.
+    /// `score(id)` is that of a piece in the trie, `None` to pass it over. A character that no piece covers on its own may also become
+    /// `unknown`, an id and its score. Characters end where their first byte says ([`unicode::utf8_len`]), and pieces begin where
+    /// characters do. Of equal sums the one found first stays: that with the longest last piece. What no sum of numbers leads to is one
+    /// piece with all before it; `finite` tells that there is no such thing.
     ///
     /// `O(n × longest match)` in bytes.
     #[inline]
@@ -227,27 +216,31 @@ impl<F: Real> Lattice<F> {
         &mut self,
         text: &[u8],
         trie: &Trie,
-        before: F,
-        score: impl Fn(u32, usize) -> Option<F>,
-        unknown: (u32, F),
-    ) -> F {
+        score: impl Fn(u32) -> Option<f64>,
+        unknown: (u32, f64),
+        finite: impl Fn() -> bool,
+        mut each: impl FnMut(u32, Range<usize>),
+    ) {
         let (unknown, unknown_score) = unknown;
+        let unreached = Best { sum: f64::MIN, start: 0, id: unknown };
         let walker = trie.walker();
-        self.best.clear();
-        self.best.resize(text.len() + 1, Best { sum: F::LOWEST, start: 0, id: unknown });
-        let best = &mut self.best[..=text.len()];
-        best[0].sum = before;
+        self.begin(text, unreached);
+        self.best[0].sum = 0.0;
+        let mut settles = None;
         let mut at = 0;
         while at < text.len() {
+            if at >= self.look && *settles.get_or_insert_with(|| unknown_score.is_finite() && finite()) {
+                self.settle(at, |best| best.sum > f64::MIN, &mut each);
+            }
             let rest = &text[at..];
             let step = unicode::utf8_len(rest[0]).min(rest.len());
-            let sum = best[at].sum;
+            let sum = self.to(at, unreached).sum;
             let mut single = false;
             walker.prefixes(rest, |len, id| {
-                if let Some(score) = score(id, len) {
+                if let Some(score) = score(id) {
                     single |= len == step;
                     let sum = sum + score;
-                    let end = &mut best[at + len];
+                    let end = self.to(at + len, unreached);
                     if sum > end.sum {
                         *end = Best { sum, start: at as u32, id };
                     }
@@ -255,29 +248,77 @@ impl<F: Real> Lattice<F> {
             });
             if !single {
                 let sum = sum + unknown_score;
-                let end = &mut best[at + step];
+                let end = self.to(at + step, unreached);
                 if sum > end.sum {
                     *end = Best { sum, start: at as u32, id: unknown };
                 }
             }
             at += step;
         }
-        self.path.clear();
-        let mut end = text.len();
-        while end > 0 {
-            let Best { start, id, .. } = best[end];
-            self.path.push(Piece { id, start, end: end as u32 });
-            end = start as usize;
-        }
-        self.path.reverse();
-        best[text.len()].sum
-    }
-
-    /// The pieces of the last text, in order.
-    fn path(&self) -> &[Piece] {
-        &self.path
+        self.finish(text.len(), &mut each);
     }
 }
+
+impl Lattice<f32> {
+    /// Calls `each(id, range)` for the likeliest pieces of a whole text; [`NONE`] for a character without a piece. Scores add up from the
+    /// beginning in 32 bits, so that the text cannot be cut into words without other sums, and now and then another sequence.
+    fn solve_single(
+        &mut self,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        unk_score: f32,
+        mut each: impl FnMut(u32, Range<usize>),
+    ) {
+        let unreached = Best { sum: 0.0, start: NONE, id: NONE };
+        let walker = vocabulary.trie.walker();
+        let scores: &[f32] = &vocabulary.scores;
+        let relax = |best: &mut Best<f32>, sum: f32, start: usize, id: u32| {
+            if best.start == NONE || sum > best.sum {
+                *best = Best { sum, start: start as u32, id };
+            }
+        };
+        self.begin(text, unreached);
+        let mut frontier = 0;
+        let mut at = 0;
+        while at < text.len() {
+            if at >= self.look {
+                self.settle(at, |best| best.start != NONE, &mut each);
+            }
+            let mut here = self.to(at, unreached).sum;
+            // Sums are brought back to zero before they lose their last bits.
+            if !(-SCORE_RESET..=SCORE_RESET).contains(&here) {
+                let open = self.best.iter_mut().take(frontier + 1 - self.base).skip(at - self.base);
+                for (i, best) in open.enumerate() {
+                    if i == 0 || best.start != NONE {
+                        best.sum -= here;
+                    }
+                }
+                here = 0.0;
+            }
+            let len = unicode::utf8_len(text[at]).min(text.len() - at);
+            let mut single = false;
+            let mut node = walker.root();
+            for (end, &byte) in (at + 1..).zip(&text[at..]) {
+                let Some(child) = walker.child(node, byte) else { break };
+                node = child;
+                let Some(id) = node.id() else { continue };
+                frontier = frontier.max(end);
+                let score = scores.get(id as usize).copied().unwrap_or_default() + here;
+                relax(self.to(end, unreached), score, at, id);
+                single |= end - at == len;
+            }
+            if !single {
+                frontier = frontier.max(at + len);
+                relax(self.to(at + len, unreached), unk_score + here, at, NONE);
+            }
+            at += len;
+        }
+        self.finish(text.len(), &mut each);
+    }
+}
+
+/// So many bytes are read before it is looked what is settled; in unit tests few, so that their texts are settled many times.
+const BLOCK: usize = if cfg!(test) { 24 } else { 1 << 14 };
 
 /// The limit below which sums of `scores` are exact in `f64`.
 ///

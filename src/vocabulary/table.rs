@@ -36,6 +36,7 @@ impl<T: Pod> Table<T> {
 impl<T: Pod> Deref for Table<T> {
     type Target = [T];
 
+    #[inline]
     fn deref(&self) -> &[T] {
         match self {
             Self::Owned(items) => items,

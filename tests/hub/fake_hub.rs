@@ -306,7 +306,7 @@ fn serve(mut stream: &TcpStream, server: Server, state: &State) -> io::Result<()
         }
         stream.write_all(&answer.head(plan.no_length || plan.endless))?;
         while plan.endless && !state.stopped() {
-            stream.write_all(&[b' '; 64 << 10])?;
+            stream.write_all(&[b' '; 16 << 10])?;
         }
         let body = if is_head { &[][..] } else { &answer.body };
         let end = plan.end.unwrap_or(body.len()).min(body.len());
