@@ -19,8 +19,8 @@ use crate::split::{Pre, PreKind, Split};
 use crate::tokenizer::Tokenizer;
 use crate::unicode;
 use crate::vocabulary::{
-    Alphabet, Builder, EqualLines, Joining, Line, MergesList, NONE, Rank, Vocabulary, append_unescaped,
-    attribute, decode_alphabet, find_byte, load as load_word,
+    Alphabet, Builder, EqualLines, Halves, Joining, Line, MergesList, NONE, Rank, Vocabulary,
+    append_unescaped, attribute, decode_alphabet, find_byte, load as load_word,
 };
 
 /// What to do when the file does not say how its text is cut, or says it in a word that is not known.
@@ -43,16 +43,15 @@ pub(crate) fn load(gguf: &Gguf, on_unknown: OnUnknownPre) -> Result<Tokenizer, F
         (None, _) => None,
         (Some(_), Some((data, lines))) => {
             let lines = lines.map(|line| (line, None));
-            Some(MergesList { data, lines, token_data, tokens, alphabet: kind.alphabet() })
+            let (equal, halves) = (EqualLines::FirstCounts, Halves::FirstSymbols);
+            Some(MergesList { data, lines, token_data, tokens, alphabet: kind.alphabet(), equal, halves })
         }
         // This one has no merges in its file; its tokens are found whole or byte by byte.
         (Some(pre), None) if pre.kind == PreKind::KimiK2 => None,
         (Some(_), None) => return Err(missing(MERGES)),
     };
     // All that the merges do not depend on is done while another thread walks through them.
-    std::thread::scope(|scope| {
-        build(gguf, &kind, list.map(|list| Joining::begin(scope, list, EqualLines::FirstCounts)))
-    })
+    std::thread::scope(|scope| build(gguf, &kind, list.map(|list| Joining::begin(scope, list))))
 }
 
 fn build(gguf: &Gguf, kind: &Kind, merges: Option<Joining<'_>>) -> Result<Tokenizer, FormatError> {

@@ -10,7 +10,6 @@ use sha2::{Digest as _, Sha256};
 use super::FormatError;
 use super::side_files::SideFiles;
 use crate::encode::special_tokens::Specials;
-use crate::model::bpe::derive_merges;
 use crate::semantics::post_processor::Processing;
 use crate::semantics::{Pipeline, Recipe, SpecialTokens, tiktoken};
 use crate::split::Split;
@@ -198,27 +197,22 @@ impl Ranks {
         let mut builder = Builder::new(Alphabet::ByteLevel, ids, self.arena.len()).map_err(vocabulary)?;
         let mut ordinary = self.tokens.iter().copied().peekable();
         let mut special = specials.iter().peekable();
-        for id in 0..ids as u32 {
+        let tokens = (0..ids as u32).map(|id| {
             while special.peek().is_some_and(|special| special.0 < id) {
                 special.next();
             }
             // A special token may have the id of an ordinary one, such as Qwen's names for unused ids; then the latter counts.
             if let Some(token) = ordinary.next_if(|token| token.0 == id) {
                 let bytes = self.bytes(token);
-                let pushed = if bytes.is_empty() {
-                    builder.push_raw(bytes, attribute::NORMAL)
-                } else {
-                    builder.push_key(bytes, attribute::NORMAL)
-                };
-                pushed.map_err(vocabulary)?;
+                (bytes, attribute::NORMAL | if bytes.is_empty() { attribute::RAW } else { 0 })
             } else if let Some((_, text)) = special.next_if(|special| special.0 == id) {
-                builder.push_raw(text.as_bytes(), attribute::CONTROL).map_err(vocabulary)?;
+                (text.as_bytes(), attribute::CONTROL | attribute::RAW)
             } else {
-                builder.push_hole().map_err(vocabulary)?;
+                (&[][..], attribute::HOLE)
             }
-        }
-        let in_order: Vec<u32> = self.tokens.iter().map(|token| token.0).collect();
-        derive_merges(&mut builder, &in_order).map_err(vocabulary)?;
+        });
+        builder.extend_keys(tokens).map_err(vocabulary)?;
+        builder.byte_symbols().map_err(vocabulary)?;
         let vocabulary = builder.finish(&[NONE; 256]).map_err(vocabulary)?;
 
         let control = |id: u32| vocabulary.attributes(id) & attribute::CONTROL != 0;

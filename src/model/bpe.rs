@@ -11,7 +11,7 @@ use super::live;
 use super::merge::{Lazily, Merges, Scratch, Sizes};
 use super::tokens::{NoToken, Tokens, UnknownPiece};
 use crate::unicode;
-use crate::vocabulary::{Builder, MergeTable, NONE, Pairs, Rank, Vocabulary, VocabularyError, attribute};
+use crate::vocabulary::{MergeTable, NONE, Rank, Vocabulary, attribute};
 
 /// Byte-pair encoding, as a source wants it.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub(crate) enum Start {
 pub(crate) enum MergeBy {
     /// [`Vocabulary::merges`].
     List,
+    /// The id of the token that two neighbours make up, as tiktoken has it.
+    Rank,
     /// The score of the token that two neighbours make up, as llama.cpp compares scores.
     Score,
     /// The same as sentencepiece compares them.
@@ -121,6 +123,10 @@ impl Bpe {
                     self.merge_by(vocabulary, word, &Lazily { vocabulary, lazy }, scratch, tokens)
                 }
             },
+            MergeBy::Rank => {
+                let rank = |_: &Vocabulary, token| Rank(token);
+                self.merge_by(vocabulary, word, &Joined { vocabulary, rank }, scratch, tokens)
+            }
             MergeBy::Score => {
                 let rank = |vocabulary: &Vocabulary, token| rank_of_score(vocabulary.score(token));
                 self.merge_by(vocabulary, word, &Joined { vocabulary, rank }, scratch, tokens)
@@ -187,24 +193,26 @@ impl Bpe {
 
     /// Makes what long use is worth. Some tens of milliseconds for a large vocabulary.
     pub(super) fn compile(&self, vocabulary: &Vocabulary) {
-        match self.merges {
-            MergeBy::List => {
-                let pairs = live::compiled(vocabulary);
-                if let (Start::Bytes, Some(pairs)) = (self.start, pairs) {
-                    self.atoms.get_or_init(|| CharacterAtoms::new(vocabulary, pairs));
-                }
+        let pairs = match self.merges {
+            MergeBy::List => live::compiled(vocabulary),
+            MergeBy::Rank => {
+                let merges = Joined { vocabulary, rank: |_: &Vocabulary, token| Rank(token) };
+                live::compiled_of_ranks(vocabulary, &merges, Rank)
             }
             MergeBy::Score => {
                 let rank = |vocabulary: &Vocabulary, token| rank_of_score(vocabulary.score(token));
                 let merges = Joined { vocabulary, rank };
-                live::compiled_of_ranks(vocabulary, &merges, |token| rank(vocabulary, token));
+                live::compiled_of_ranks(vocabulary, &merges, |token| rank(vocabulary, token))
             }
             MergeBy::ScoreBits => {
                 let merges = ScoreBits { vocabulary, splits: None };
-                live::compiled_of_ranks(vocabulary, &merges, |token| merges.rank(token));
+                live::compiled_of_ranks(vocabulary, &merges, |token| merges.rank(token))
             }
             // What is taken apart again depends on the pairs that were met on the way.
-            MergeBy::ScoreBitsAndSplit => {}
+            MergeBy::ScoreBitsAndSplit => None,
+        };
+        if let (Start::Bytes, Some(pairs)) = (self.start, pairs) {
+            self.atoms.get_or_init(|| CharacterAtoms::new(vocabulary, pairs));
         }
         if self.start != Start::Bytes && self.is_local(vocabulary) {
             vocabulary.compiled.note_neighbours(vocabulary.keys());
@@ -436,84 +444,6 @@ impl Merges for ScoreBits<'_> {
         {
             splits.borrow_mut().insert(merged, left);
         }
-    }
-}
-
-/// Enters the merges of a vocabulary that has ranks only (tiktoken's): two neighbours merge when their joined bytes are a token,
-/// whose rank is that of the merge. `tokens` are its ids by ascending rank, and all other tokens must have been added.
-///
-/// One merge a token is enough. Whenever two neighbours make up a token, every merge up to then that touched their bytes lay
-/// inside of them, and happened in the order in which those bytes alone would merge: so they are the last two parts of the token
-/// when it is merged alone. A token that does not come down to two parts is reached by no merge; only a pre-token that equals it
-/// yields it.
-pub(crate) fn derive_merges(builder: &mut Builder, tokens: &[u32]) -> Result<(), VocabularyError> {
-    builder.reserve_pairs(tokens.len())?;
-    // A byte without a token of its own still begins as a symbol.
-    let mut bytes = [NONE; 256];
-    for (byte, symbol) in (0..=u8::MAX).zip(&mut bytes) {
-        *symbol = builder.symbol_or_new(&[byte])?;
-    }
-    let mut scratch = Scratch::default();
-    for (rank, &token) in tokens.iter().enumerate() {
-        let key = builder.key(token);
-        // Trained vocabularies make a token out of earlier ones, so the merges entered so far nearly always suffice: those are all
-        // of a lower rank, and as long as one of them applies none of a higher rank does.
-        let parts = last_two(&mut scratch, &bytes, key, &Growing(builder.pairs()))
-            .or_else(|| last_two(&mut scratch, &bytes, key, &Others { builder, token }));
-        if let Some((left, right)) = parts {
-            builder.merge_symbols(left, right, Rank(rank as u32), token);
-        }
-    }
-    Ok(())
-}
-
-/// Merges from a list that is still being written.
-struct Growing<'p>(&'p Pairs);
-
-impl Merges for Growing<'_> {
-    const STEADY: bool = false;
-
-    fn find(&self, left: u32, right: u32, _: &[u8]) -> Option<(Rank, u32)> {
-        self.0.find(left, right)
-    }
-}
-
-/// The two parts that `key` comes down to, `None` if it is other than two.
-fn last_two(
-    scratch: &mut Scratch,
-    bytes: &[u32; 256],
-    key: &[u8],
-    merges: &impl Merges,
-) -> Option<(u32, u32)> {
-    if key.len() < 2 {
-        return None;
-    }
-    scratch.clear();
-    for (i, &byte) in key.iter().enumerate() {
-        scratch.push(bytes[usize::from(byte)], i);
-    }
-    let (mut parts, mut count) = ([NONE; 2], 0);
-    scratch.merge(key, merges, |symbol, _| {
-        if let Some(part) = parts.get_mut(count) {
-            *part = symbol;
-        }
-        count += 1;
-    });
-    (count == 2).then_some((parts[0], parts[1]))
-}
-
-/// All merges of ranks by the joined bytes, but the one into `token`. Ids of such a vocabulary ascend with their ranks.
-struct Others<'b> {
-    builder: &'b Builder,
-    token: u32,
-}
-
-impl Merges for Others<'_> {
-    const STEADY: bool = false;
-
-    fn find(&self, _: u32, _: u32, text: &[u8]) -> Option<(Rank, u32)> {
-        let merged = self.builder.token(text).filter(|&merged| merged != self.token)?;
-        Some((Rank(merged), merged))
     }
 }
 

@@ -40,7 +40,7 @@ impl Recipe {
             // tiktoken has no answer to a byte without a token either: it panics.
             model: Model::Bpe(Bpe {
                 start: Start::Bytes,
-                merges: MergeBy::List,
+                merges: MergeBy::Rank,
                 whole: WholeWord::Always,
                 unknown: Unknown::Error,
                 atoms: Arc::default(),

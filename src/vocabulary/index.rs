@@ -77,7 +77,7 @@ impl Index {
     }
 
     /// Enters up to [`Index::BLOCK`] symbols under their keys, growing the table where they would fill more than three quarters of
-    /// it; fails with the first symbol whose key is another's, and that one before it.
+    /// it; fails with the first symbol whose key is another's, and that one before it. Holes are left out.
     pub(crate) fn insert_all(&mut self, keys: Keys<'_>, symbols: Range<u32>) -> Result<(), (u32, u32)> {
         debug_assert!(symbols.len() <= Self::BLOCK && symbols.end <= MAX_SYMBOLS);
         while symbols.end as usize > self.slots.len() / 4 * 3 {
@@ -98,6 +98,7 @@ impl Index {
         hashes
             .into_iter()
             .zip(symbols)
+            .filter(|&(_, symbol)| !keys.is_hole(symbol))
             .try_for_each(|(hash, symbol)| self.insert(keys, symbol, hash).map_err(|other| (other, symbol)))
     }
 

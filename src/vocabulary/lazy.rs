@@ -10,7 +10,8 @@ use std::ops::Range;
 use std::thread::{Scope, ScopedJoinHandle};
 
 use super::bytes::find_byte;
-use super::{Alphabet, Rank, Span, Vocabulary, VocabularyError};
+use super::texts::{Query, Texts};
+use super::{Alphabet, Builder, Rank, Span, Vocabulary, VocabularyError};
 
 /// A list of merges as a file holds it, and the tokens. Line `i` is the merge of rank `i`.
 #[derive(Clone)]
@@ -25,6 +26,17 @@ pub(crate) struct MergesList<'f, L, T> {
     pub(crate) tokens: T,
     /// What lines and tokens are written in.
     pub(crate) alphabet: Alphabet,
+    pub(crate) equal: EqualLines,
+    pub(crate) halves: Halves,
+}
+
+/// Which halves of lines must be tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Halves {
+    /// Those that a text is cut into before anything merges: characters, unless the alphabet is one of bytes.
+    FirstSymbols,
+    /// All.
+    Tokens,
 }
 
 /// Where a line is, and where its right text begins; `None` where a space, the first one behind the first byte, tells.
@@ -46,7 +58,6 @@ pub(crate) struct LazyMerges {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum EqualLines {
     FirstCounts,
-    #[expect(dead_code, reason = "the way of tokenizer.json, whose merges are still looked up")]
     LastCounts,
 }
 
@@ -157,7 +168,6 @@ impl<'scope> Joining<'scope> {
     pub(crate) fn begin<'f: 'scope, L, T>(
         scope: &'scope Scope<'scope, '_>,
         list: MergesList<'f, L, T>,
-        equal: EqualLines,
     ) -> Self
     where
         L: ExactSizeIterator<Item = Line> + Clone + Send + 'scope,
@@ -166,12 +176,12 @@ impl<'scope> Joining<'scope> {
         let cores = || std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
         if list.lines.len() >= WORTH_A_THREAD && cores() {
             let other = list.clone();
-            let thread = std::thread::Builder::new().spawn_scoped(scope, move || Join::new(other, equal));
+            let thread = std::thread::Builder::new().spawn_scoped(scope, move || Join::new(other));
             if let Ok(thread) = thread {
                 return Self::Elsewhere(thread);
             }
         }
-        Self::Done(Join::new(list, equal))
+        Self::Done(Join::new(list))
     }
 
     /// Waits for the end of it.
@@ -198,8 +208,8 @@ pub(crate) struct Join {
     open: Vec<(u32, Line)>,
     /// Characters that are a half of some line and no token.
     loose: bool,
-    /// What the lines are written in.
-    alphabet: Alphabet,
+    /// By token, whether it is a half of some line, where all halves are looked up.
+    is_half: Vec<u64>,
 }
 
 /// Lines that are more than halves of tokens: a merge makes, or takes, what is no token.
@@ -212,18 +222,20 @@ impl Join {
     /// # Errors
     ///
     /// More lines than there are ranks, or tokens behind 4 GiB.
-    fn new<L, T>(list: MergesList<'_, L, T>, equal: EqualLines) -> Result<Self, VocabularyError>
+    fn new<L, T>(list: MergesList<'_, L, T>) -> Result<Self, VocabularyError>
     where
         L: ExactSizeIterator<Item = Line>,
         T: ExactSizeIterator<Item = Range<usize>>,
     {
-        let MergesList { data, lines, token_data, tokens, alphabet } = list;
+        let MergesList { data, lines, token_data, tokens, alphabet, equal, halves } = list;
         if lines.len() > LazyMerges::MAX_LEN || u32::try_from(token_data.len()).is_err() {
             return Err(VocabularyError::TooLarge);
         }
         let spans: Vec<Span> =
             tokens.map(|span| Span { start: span.start as u32, len: span.len() as u32 }).collect();
-        let mut halves = (alphabet == Alphabet::Text).then(|| Halves::of(token_data, &spans));
+        let mut characters = (halves == Halves::FirstSymbols && alphabet == Alphabet::Text)
+            .then(|| HalfCharacters::of(token_data, &spans));
+        let mut members = (halves == Halves::Tokens).then(|| Members::new(data, token_data, &spans));
         let mut walk = Walk::new(data, token_data, &spans);
         let mut join = Self {
             merges: LazyMerges {
@@ -234,17 +246,23 @@ impl Join {
             },
             open: Vec::new(),
             loose: false,
-            alphabet,
+            is_half: Vec::new(),
         };
         for (rank, line) in (0..).zip(lines) {
             let text = Joined::read(data, &line, alphabet);
             let Some((text, left)) = text else {
                 join.merges.splits.push(NOWHERE);
+                if members.is_some() {
+                    join.open.push((rank, line));
+                }
                 continue;
             };
-            if let Some(halves) = &mut halves {
-                halves.note(&data[text.left.0..text.left.1]);
-                halves.note(&data[text.right.0..text.right.1]);
+            if let Some(characters) = &mut characters {
+                characters.note(&data[text.left.0..text.left.1]);
+                characters.note(&data[text.right.0..text.right.1]);
+            }
+            if let Some(members) = &mut members {
+                members.ask(rank, &line, &text);
             }
             if let Some(token) = walk.find(&text) {
                 join.merges.enter(rank, token, left);
@@ -253,38 +271,124 @@ impl Join {
                 join.open.push((rank, line));
             }
         }
-        join.loose = halves.is_some_and(|halves| halves.loose());
+        join.loose = characters.is_some_and(|characters| characters.loose());
+        if let Some(members) = members {
+            let (is_half, mut missing) = members.finish();
+            join.is_half = is_half;
+            join.open.append(&mut missing);
+            join.open.sort_unstable_by_key(|&(rank, _)| rank);
+            join.open.dedup_by_key(|&mut (rank, _)| rank);
+        }
         Ok(join)
     }
 
-    /// Looks up what is still open, by the keys that `read` makes of lines, with the bytes of their left halves (`None` for a line
-    /// that can never apply): `token` gives the token of a key.
-    pub(super) fn finish(
-        mut self,
+    /// Whether a token is a half of some line, of those that had not to be looked up; only where all halves must be tokens.
+    pub(crate) fn is_half(&self, token: u32) -> bool {
+        self.is_half.get(token as usize / 64).is_some_and(|bits| bits >> (token % 64) & 1 != 0)
+    }
+
+    /// The lines that are to be looked up, by their ranks.
+    pub(crate) fn open(&self) -> &[(u32, Line)] {
+        &self.open
+    }
+
+    /// Ends with the lines that have been looked up: their ranks, the tokens they make, and how many bytes of those belong to the left
+    /// text. A line that can never apply is left out.
+    pub(crate) fn finish(mut self, found: impl Iterator<Item = ListLine>) -> LazyMerges {
+        // What is in its token's run has been looked up for the sake of a half.
+        let strays = found.filter(|line| self.merges.splits.get(line.rank.0 as usize) == Some(&NOWHERE));
+        let strays = strays.map(|ListLine { rank: Rank(rank), token, split }| Stray { token, split, rank });
+        self.merges.strays.extend(strays);
+        self.merges.strays.sort_unstable();
+        self.merges.strays.dedup();
+        self.merges
+    }
+
+    /// As [`Join::finish`], by the keys that `read` makes of lines, with the bytes of their left halves.
+    pub(super) fn finish_by_keys(
+        self,
+        builder: &Builder,
         mut read: impl FnMut(&Line, &mut Vec<u8>) -> Option<usize>,
-        token: impl Fn(&[u8]) -> Option<u32>,
     ) -> Result<LazyMerges, BeyondTokens> {
         if self.loose {
             return Err(BeyondTokens);
         }
+        let token_of = |text: &[u8]| builder.token(text).ok_or(BeyondTokens);
         let mut key = Vec::new();
+        let mut found = Vec::with_capacity(self.open.len());
         for (rank, line) in &self.open {
             key.clear();
             if let Some(split) = read(line, &mut key) {
-                let token_of = |text: &[u8]| token(text).ok_or(BeyondTokens);
                 let token = token_of(&key)?;
                 // A text is cut into bytes, which are all symbols, or into characters, which are if they are tokens.
                 let halves = [&key[..split], &key[split..]];
-                for half in halves.into_iter().filter(|_| self.alphabet == Alphabet::Text) {
+                for half in halves.into_iter().filter(|_| builder.alphabet() == Alphabet::Text) {
                     if half.first().is_some_and(|&byte| crate::unicode::utf8_len(byte) >= half.len()) {
                         token_of(half)?;
                     }
                 }
-                self.merges.strays.push(Stray { token, split: split as u32, rank: *rank });
+                found.push(ListLine { rank: Rank(*rank), token, split: split as u32 });
             }
         }
-        self.merges.strays.sort_unstable();
-        Ok(self.merges)
+        Ok(self.finish(found.into_iter()))
+    }
+}
+
+/// Which halves of lines are tokens.
+struct Members<'f> {
+    data: &'f [u8],
+    texts: Texts<'f>,
+    /// Lines whose halves are still to be looked up: those of a block at once, so that the misses of the table overlap.
+    asked: Vec<(u32, Line, [Option<Query>; 2])>,
+    is_half: Vec<u64>,
+    /// Lines with a half that was not found.
+    missing: Vec<(u32, Line)>,
+}
+
+impl<'f> Members<'f> {
+    const BLOCK: usize = 32;
+
+    fn new(data: &'f [u8], token_data: &'f [u8], spans: &[Span]) -> Self {
+        let ranges = spans.iter().map(|span| span.start as usize..(span.start + span.len) as usize);
+        Self {
+            data,
+            texts: Texts::new(token_data, ranges),
+            asked: Vec::with_capacity(Self::BLOCK),
+            is_half: vec![0; spans.len().div_ceil(64)],
+            missing: Vec::new(),
+        }
+    }
+
+    #[inline]
+    fn ask(&mut self, rank: u32, line: &Line, text: &Joined) {
+        let query = |(start, end): (usize, usize)| self.texts.query(self.data, start, end - start);
+        let halves = [query(text.left), query(text.right)];
+        let seen = halves.iter().flatten().fold(0, |seen, query| seen | self.texts.look(query));
+        std::hint::black_box(seen);
+        self.asked.push((rank, line.clone(), halves));
+        if self.asked.len() == Self::BLOCK {
+            self.look_up();
+        }
+    }
+
+    fn look_up(&mut self) {
+        for (rank, line, halves) in self.asked.drain(..) {
+            let mut all = true;
+            for half in halves {
+                match half.and_then(|query| self.texts.find(self.data, &query)) {
+                    Some(token) => self.is_half[token as usize / 64] |= 1 << (token % 64),
+                    None => all = false,
+                }
+            }
+            if !all {
+                self.missing.push((rank, line));
+            }
+        }
+    }
+
+    fn finish(mut self) -> (Vec<u64>, Vec<(u32, Line)>) {
+        self.look_up();
+        (self.is_half, self.missing)
     }
 }
 
@@ -549,14 +653,14 @@ impl<'f> Walk<'f> {
 }
 
 /// Halves of lines that are as short as what a text is cut into before anything merges.
-struct Halves {
+struct HalfCharacters {
     tokens: Characters,
     seen: Characters,
     /// A half that ends early: strings end at a NUL.
     cut: bool,
 }
 
-impl Halves {
+impl HalfCharacters {
     fn of(data: &[u8], spans: &[Span]) -> Self {
         let mut tokens = Characters::new();
         for &Span { start, len } in spans.iter().filter(|span| span.len <= 4) {

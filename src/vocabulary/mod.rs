@@ -14,7 +14,6 @@ mod bytes;
 mod charsmap;
 mod index;
 mod lazy;
-mod merges;
 mod pair_table;
 mod pairs;
 mod table;
@@ -27,13 +26,11 @@ pub use charsmap::CharsmapError;
 #[cfg(test)]
 pub(crate) use charsmap::tests::map as charsmap_for_tests;
 pub(crate) use index::{Domain, Index};
-pub(crate) use lazy::{EqualLines, Join, Joining, LazyMerges, Line, ListLine, MergesList};
-pub(crate) use merges::{Lookup, MergesList as LookupList};
+pub(crate) use lazy::{EqualLines, Halves, Join, Joining, LazyMerges, Line, ListLine, MergesList};
 pub(crate) use pair_table::{NO_MERGE, PairFinder, PairTable, PairTableBuilder};
 use pairs::Place;
 pub(crate) use pairs::{Pairs, Rank};
 pub(crate) use table::Table;
-pub(crate) use texts::Texts;
 pub(crate) use trie::Trie;
 
 use std::borrow::Cow;
@@ -235,6 +232,10 @@ impl<'v> Keys<'v> {
     #[inline]
     pub(crate) fn matches(self, symbol: u32, key: &[u8], domain: Domain) -> bool {
         self.at(symbol) == key && self.domain(symbol) == domain
+    }
+
+    fn is_hole(self, symbol: u32) -> bool {
+        self.attributes.get(symbol as usize).is_some_and(|a| a & attribute::HOLE != 0)
     }
 
     #[inline]
@@ -513,16 +514,36 @@ impl Builder {
         })
     }
 
-    /// As [`Builder::push`] for many, with a text and attributes each.
+    /// As [`Builder::push`] for many, with a text and attributes each; [`attribute::HOLE`] makes a hole.
     pub(crate) fn extend<'t>(
         &mut self,
-        mut tokens: impl Iterator<Item = (Cow<'t, [u8]>, u16)>,
+        tokens: impl Iterator<Item = (Cow<'t, [u8]>, u16)>,
+    ) -> Result<(), VocabularyError> {
+        self.extend_by(tokens, |builder, (text, attributes)| builder.append(&text, attributes))
+    }
+
+    /// Adds ids by their keys: the bytes they stand for, whatever alphabet their source writes. [`attribute::RAW`] makes one as
+    /// [`Builder::push_raw`] does, [`attribute::HOLE`] a hole.
+    pub(crate) fn extend_keys<'t>(
+        &mut self,
+        tokens: impl Iterator<Item = (&'t [u8], u16)>,
+    ) -> Result<(), VocabularyError> {
+        self.extend_by(tokens, |builder, (key, attributes)| {
+            builder.arena.extend_from_slice(key);
+            builder.append_entry(attributes)
+        })
+    }
+
+    fn extend_by<T>(
+        &mut self,
+        mut tokens: impl Iterator<Item = T>,
+        append: impl Fn(&mut Self, T) -> Result<(), VocabularyError>,
     ) -> Result<(), VocabularyError> {
         loop {
             let first = self.len();
-            for (text, attributes) in tokens.by_ref().take(Index::BLOCK) {
+            for token in tokens.by_ref().take(Index::BLOCK) {
                 self.next()?;
-                self.append(&text, attributes)?;
+                append(self, token)?;
             }
             if self.len() == first {
                 return Ok(());
@@ -629,27 +650,6 @@ impl Builder {
         Ok(())
     }
 
-    /// Adds the merges of a list, after all tokens, and gives back those that are not two tokens that make a third: their ranks and
-    /// where their lines are. Of the ranks of equal pairs, `replaces` says whether the second is to replace the first.
-    pub(crate) fn merges<'scope, 'f: 'scope, L, T>(
-        &mut self,
-        merges: Lookup<'scope, 'f, L, T>,
-        replaces: impl Fn(Rank, Rank) -> bool,
-    ) -> Result<Vec<(u32, Range<usize>)>, VocabularyError>
-    where
-        L: ExactSizeIterator<Item = Line> + Clone + Send + Sync + 'scope,
-        T: Fn() -> Texts<'f> + Clone + Send + 'scope,
-    {
-        bounded(merges.len())?;
-        // A text outside the engine's alphabet is no part of a merge.
-        let raw = |id: u32| self.attributes_of(id) & attribute::RAW != 0;
-        let any_raw = self.attributes.iter().fold(0, |all, bits| all | bits) & attribute::RAW != 0;
-        let refused = |entry: &pairs::Entry| any_raw && entry.symbols().into_iter().any(raw);
-        let (pairs, others) = merges.finish(refused, replaces);
-        self.pairs = pairs;
-        Ok(others)
-    }
-
     /// Takes the merges of a list as they stand. `read` appends the key that a line makes and gives where the right half of it
     /// begins, `None` for a line that can never apply. All tokens must have been added, and nothing may come after.
     pub(crate) fn lazy_merges(
@@ -657,36 +657,27 @@ impl Builder {
         join: Join,
         read: impl FnMut(&Line, &mut Vec<u8>) -> Option<usize>,
     ) -> Result<(), lazy::BeyondTokens> {
-        let merges = join.finish(read, |key| self.token(key))?;
+        let merges = join.finish_by_keys(self, read)?;
+        self.lazy(merges).map_err(|_| lazy::BeyondTokens)
+    }
+
+    /// Takes merges as their list has them. All tokens must have been added, and nothing may come after.
+    pub(crate) fn lazy(&mut self, merges: LazyMerges) -> Result<(), VocabularyError> {
         if self.alphabet == Alphabet::ByteLevel {
-            // A byte that is no token is a symbol all the same.
-            for byte in 0..=u8::MAX {
-                self.symbol_or_new(&[byte]).map_err(|_| lazy::BeyondTokens)?;
-            }
+            self.byte_symbols()?;
         }
         self.lazy = Some(Box::new(merges));
         Ok(())
     }
 
-    /// Adds the merge of `key[..split]` and `key[split..]`, all three of which must be tokens. Of equal pairs
-    /// the last counts.
-    pub(crate) fn merge_tokens(&mut self, key: &[u8], split: usize, rank: Rank) -> Result<(), NotAToken> {
-        let find = |part: &[u8]| self.token(part);
-        let left = find(&key[..split]).ok_or(NotAToken::Left)?;
-        let right = find(&key[split..]).ok_or(NotAToken::Right)?;
-        let merged = find(key).ok_or(NotAToken::Whole)?;
-        self.pairs.replace(left, right, rank, merged);
-        Ok(())
+    /// Makes each byte a symbol, also one that is no token. All tokens must have been added.
+    pub(crate) fn byte_symbols(&mut self) -> Result<(), VocabularyError> {
+        (0..=u8::MAX).try_for_each(|byte| self.symbol_or_new(&[byte]).map(drop))
     }
 
     /// Adds the merge of two symbols into a third. Of equal pairs the first counts.
     pub(crate) fn merge_symbols(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
         self.pairs.insert(left, right, rank, merged);
-    }
-
-    /// The merges added so far.
-    pub(crate) fn pairs(&self) -> &Pairs {
-        &self.pairs
     }
 
     /// Sets what `id` renders to. Every token whose piece is not set renders to its key; of two pieces the last counts.

@@ -71,9 +71,6 @@ impl Pairs {
     /// Ranks are below this.
     pub(crate) const MAX_LEN: usize = 1 << 24;
 
-    /// As many as [`Pairs::enter_all`] enters together.
-    pub(super) const BLOCK: usize = 16;
-
     /// A table of free slots.
     pub(super) fn new(place: Place) -> Self {
         Self { slots: vec![Pair::FREE; place.slots].into(), multiplier: place.multiplier }
@@ -101,49 +98,18 @@ impl Pairs {
 
     /// Enters a merge; of those of equal pairs the one with the lowest rank counts.
     pub(crate) fn insert(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
-        let entry = self.place().entry([left, right, merged], rank);
-        self.enter(&entry, |old, new| new < old);
-    }
-
-    /// Enters a merge; of those of equal pairs the one with the highest rank counts.
-    pub(crate) fn replace(&mut self, left: u32, right: u32, rank: Rank, merged: u32) {
-        let entry = self.place().entry([left, right, merged], rank);
-        self.enter(&entry, |old, new| new > old);
-    }
-
-    #[inline]
-    fn enter(&mut self, entry: &Entry, replaces: impl Fn(Rank, Rank) -> bool) {
+        let (mut at, new) = (self.place().of(left, right), Pair::new(left, right, rank, merged));
         let Table::Owned(slots) = &mut self.slots else { return };
-        let mut at = entry.at as usize;
         loop {
             let pair = &mut slots[at];
             let free = *pair == Pair::FREE;
-            if free || pair.is_of(entry.pair) {
-                if free || replaces(pair.rank(), entry.pair.rank()) {
-                    *pair = entry.pair;
+            if free || pair.is_of(new) {
+                if free || rank < pair.rank() {
+                    *pair = new;
                 }
                 return;
             }
             at = next(at, slots.len());
-        }
-    }
-
-    /// Enters many merges but what `refused` says. Of the ranks of equal pairs, `replaces` says whether the second is to replace
-    /// the first.
-    pub(super) fn enter_all(
-        &mut self,
-        entries: &[Entry],
-        refused: impl Fn(&Entry) -> bool,
-        replaces: impl Fn(Rank, Rank) -> bool,
-    ) {
-        for block in entries.chunks(Self::BLOCK) {
-            // The slots are all over a table that no near cache holds. Looking at those of a block first lets the misses
-            // overlap, which they would not across the branches of the insertion.
-            let look = |entry: &Entry| self.slots.get(entry.at as usize).map_or(0, |pair| pair.0[0]);
-            std::hint::black_box(block.iter().fold(0, |seen, entry| seen | look(entry)));
-            for entry in block.iter().filter(|&entry| !refused(entry)) {
-                self.enter(entry, &replaces);
-            }
         }
     }
 
@@ -166,31 +132,11 @@ pub(super) struct Place {
     slots: usize,
 }
 
-/// A merge and the slot where its way through the table begins.
-#[derive(Clone, Copy)]
-pub(super) struct Entry {
-    at: u32,
-    pair: Pair,
-}
-
-impl Entry {
-    /// The two symbols and what they make.
-    pub(super) fn symbols(&self) -> [u32; 3] {
-        [self.pair.left(), self.pair.right(), self.pair.merged()]
-    }
-}
-
 impl Place {
     /// In a table for `len` merges, at a load of at most two thirds.
     pub(super) fn with_capacity(len: usize) -> Self {
         let seed = std::hash::RandomState::new().hash_one(len);
         Self { multiplier: seed | 1, slots: len.max(8) * 3 / 2 }
-    }
-
-    /// The entry of a merge of the first two symbols into the third.
-    #[inline]
-    pub(super) fn entry(self, [left, right, merged]: [u32; 3], rank: Rank) -> Entry {
-        Entry { at: self.of(left, right) as u32, pair: Pair::new(left, right, rank, merged) }
     }
 
     #[inline]

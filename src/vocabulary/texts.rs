@@ -17,7 +17,6 @@ use super::{MAX_SYMBOLS, NONE, Span};
 pub(crate) struct Texts<'f> {
     /// Some part of the file that holds the texts.
     data: &'f [u8],
-    spans: Vec<Span>,
     /// The halves of a short text's number, and its id; free where that is [`NONE`].
     short: Vec<[u32; 3]>,
     /// Some bits of a longer text's hash, where it begins, its length and its id; free where that is [`NONE`].
@@ -49,7 +48,7 @@ impl<'f> Texts<'f> {
         let shorts = spans.iter().filter(|span| span.len <= SHORT).count();
         let slots = |len: usize| (len + 8) * 3 / 2;
         let (short, long) = (vec![[NONE; 3]; slots(shorts)], vec![[NONE; 4]; slots(spans.len() - shorts)]);
-        let mut texts = Self { data, spans: Vec::new(), short, long, seed };
+        let mut texts = Self { data, short, long, seed };
         let mut asked = Vec::with_capacity(BLOCK);
         for (first, block) in (0..).step_by(BLOCK).zip(spans.chunks(BLOCK)) {
             let queries = (first..).zip(block).filter_map(|(id, span)| {
@@ -62,7 +61,6 @@ impl<'f> Texts<'f> {
                 texts.insert(id, &query);
             }
         }
-        texts.spans = spans;
         texts
     }
 
@@ -130,16 +128,6 @@ impl<'f> Texts<'f> {
         }
     }
 
-    /// As [`Texts::look`], for the bytes that a longer text will be compared with; 0 for a short one.
-    #[inline]
-    pub(super) fn look_further(&self, query: &Query) -> u32 {
-        if query.len <= SHORT {
-            return 0;
-        }
-        let start = self.long.get(query.at as usize).map_or(0, |slot| slot[1]);
-        self.data.get(start as usize).copied().unwrap_or_default().into()
-    }
-
     /// The id of a text of `data`.
     #[inline]
     pub(super) fn find(&self, data: &[u8], query: &Query) -> Option<u32> {
@@ -175,26 +163,6 @@ impl<'f> Texts<'f> {
             }
             at = next(at, self.long.len());
         }
-    }
-
-    /// Whether `id` has the text that two texts of `data` make together.
-    #[inline]
-    pub(super) fn is(&self, id: u32, data: &[u8], left: &Query, right: &Query) -> bool {
-        let Some(&Span { start, len }) = self.spans.get(id as usize) else { return false };
-        if len != left.len + right.len {
-            return false;
-        }
-        let (start, middle) = (start as usize, (start + left.len) as usize);
-        if left.len <= SHORT && right.len <= SHORT {
-            let differs = |at, query: &Query| (load(self.data, at) ^ query.number) << (64 - 8 * query.len);
-            return differs(start, left) | differs(middle, right) == 0;
-        }
-        let same = |at: usize, query: &Query| {
-            let len = query.len as usize;
-            let texts = self.data.get(at..at + len).zip(data.get(query.start..query.start + len));
-            texts.is_some_and(|(one, other)| one == other)
-        };
-        same(start, left) && same(middle, right)
     }
 }
 
@@ -247,13 +215,6 @@ mod tests {
                 let mut other = text.clone();
                 other[changed] = b'!';
                 assert_eq!(find(&map, &other), None);
-                for text in [text, &other] {
-                    let query = |start, end| map.query(text, start, end - start);
-                    let Some((left, right)) = query(0, changed).zip(query(changed, text.len())) else {
-                        continue;
-                    };
-                    assert_eq!(map.is(id as u32, text, &left, &right), *text != other);
-                }
             }
         }
     }

@@ -35,8 +35,8 @@ use crate::semantics::tokenizers::{Wrapped, guarded};
 use crate::semantics::{self, Pipeline};
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{
-    Alphabet, Builder, Charsmap, Line, Lookup, LookupList, MAX_SYMBOLS, NONE, NotAToken, Rank, Texts, Trie,
-    Vocabulary, VocabularyError, attribute, decode_alphabet,
+    Alphabet, Builder, Charsmap, EqualLines, Halves, Join, Joining, ListLine, MAX_SYMBOLS, MergesList, NONE,
+    NotAToken, Rank, Trie, Vocabulary, VocabularyError, attribute, decode_alphabet,
 };
 
 /// The tokenizer that a `tokenizer.json` describes. `side` adds what the file does not say: roles of special tokens, EOG ids, chat
@@ -310,9 +310,20 @@ impl Description<'_> {
         let len = self.ids(entries.len(), entries.iter().map(|(_, id)| id).max())?;
         let merges = if kind == Some("BPE") && !marked {
             let merges = self.merges()?;
-            // Looked up while the tokens are read.
-            let texts = move || entries.texts(len);
-            Some(Lookup::begin(scope, LookupList { data: merges.arena(), lines: merges.lines(), texts }))
+            let (token_data, tokens) = entries.spans(len);
+            // Walked through while the tokens are read.
+            Some(Joining::begin(
+                scope,
+                MergesList {
+                    data: merges.arena(),
+                    lines: merges.lines(),
+                    token_data,
+                    tokens,
+                    alphabet,
+                    equal: EqualLines::LastCounts,
+                    halves: Halves::Tokens,
+                },
+            ))
         } else {
             None
         };
@@ -334,6 +345,7 @@ impl Description<'_> {
                 foreign("prepend_scheme `first` behind normalizers that move where a text begins").into()
             );
         }
+        let join = merges.map(Joining::finish).transpose().map_err(|source| self.unfit(source))?;
         let mut bytes = [NONE; 256];
         let (model, unk) = match (kind, alphabet) {
             (Some("WordPiece"), _) => self.word_piece(&vocabulary, entries)?,
@@ -346,10 +358,10 @@ impl Description<'_> {
             _ if marked => self.marked_bpe(&mut vocabulary, &mut bytes)?,
             (Some("Unigram"), _) => self.unigram(&mut vocabulary, entries, &mut bytes)?,
             (_, Alphabet::ByteLevel) => (Model::Bytes { ignore_merges: self.model.ignore_merges }, None),
-            _ => self.characters(&mut vocabulary, &mut bytes)?,
+            _ => self.characters(&vocabulary, join.as_ref(), &mut bytes)?,
         };
-        if let Some(merges) = merges {
-            self.enter(merges, &mut vocabulary, own)?;
+        if let Some(join) = join {
+            self.enter(join, &mut vocabulary, own)?;
         }
         render(&mut vocabulary, &rendering, &added.rewritten);
         let specials =
@@ -397,19 +409,15 @@ impl Description<'_> {
         }
         let mut builder = Builder::new(alphabet, len + self.added.len(), entries.bytes())
             .map_err(|source| self.unfit(source))?;
-        for i in order {
-            let pushed = if i == NONE {
-                builder.push_hole()
-            } else {
-                builder.push(entries.get(i as usize).0, attribute::NORMAL)
-            };
-            match pushed {
-                Ok(_) => {}
-                Err(VocabularyError::DuplicateToken { text, .. }) => {
-                    return Err(foreign(format!("the token {text:?} with two ids")).into());
-                }
-                Err(error) => return Err(self.unfit(error).into()),
+        let tokens = order.into_iter().map(|i| match i {
+            NONE => (Cow::default(), attribute::HOLE),
+            i => (Cow::Borrowed(entries.get(i as usize).0), attribute::NORMAL),
+        });
+        match builder.extend(tokens) {
+            Err(VocabularyError::DuplicateToken { text, .. }) => {
+                return Err(foreign(format!("the token {text:?} with two ids")).into());
             }
+            added => added.map_err(|source| self.unfit(source))?,
         }
         Ok(builder)
     }
@@ -638,22 +646,19 @@ impl Description<'_> {
     }
 
     /// Enters the merges of byte-pair encoding, of tokens below `own`.
-    fn enter<'scope, 'f: 'scope, L, T>(
-        &self,
-        merges: Lookup<'scope, 'f, L, T>,
-        builder: &mut Builder,
-        own: u32,
-    ) -> Result<(), Refusal>
-    where
-        L: ExactSizeIterator<Item = Line> + Clone + Send + Sync + 'scope,
-        T: Fn() -> Texts<'f> + Clone + Send + 'scope,
-    {
-        // Of equal merges the last counts.
-        let others = builder.merges(merges, |old, new| new > old).map_err(|source| self.unfit(source))?;
+    fn enter(&self, join: Join, builder: &mut Builder, own: u32) -> Result<(), Refusal> {
         let merges = self.merges()?;
+        let mut found = Vec::with_capacity(join.open().len());
         let mut key = Vec::new();
-        for (rank, _) in others {
+        for &(rank, _) in join.open() {
             let (left, right) = merges.get(rank as usize);
+            let whole = [left, right].concat();
+            for (text, which) in
+                [(left, NotAToken::Left), (right, NotAToken::Right), (&whole, NotAToken::Whole)]
+            {
+                let is_token = builder.token_by_text(text).is_some_and(|id| id < own);
+                is_token.then_some(()).ok_or_else(|| self.not_a_token(rank, left, right, which))?;
+            }
             key.clear();
             let mut in_alphabet = true;
             let mut append = |text: &[u8], key: &mut Vec<u8>| match builder.alphabet() {
@@ -661,29 +666,21 @@ impl Description<'_> {
                 Alphabet::ByteLevel => in_alphabet &= decode_alphabet(text, key),
             };
             append(left, &mut key);
-            let split = key.len();
+            let split = key.len() as u32;
             append(right, &mut key);
-            if !in_alphabet {
-                // No text has these characters, so the merge never happens; it must make sense all the same.
-                let whole = [left, right].concat();
-                for (text, which) in
-                    [(left, NotAToken::Left), (right, NotAToken::Right), (&whole, NotAToken::Whole)]
-                {
-                    let found = builder.token_by_text(text).is_some_and(|id| id < own);
-                    found.then_some(()).ok_or_else(|| self.not_a_token(rank, left, right, which))?;
-                }
-                continue;
+            // No text has characters beyond the alphabet, so such a merge never happens.
+            if in_alphabet && let Some(token) = builder.token(&key) {
+                found.push(ListLine { rank: Rank(rank), token, split });
             }
-            builder
-                .merge_tokens(&key, split, Rank(rank))
-                .map_err(|which| self.not_a_token(rank, left, right, which))?;
         }
-        Ok(())
+        let merges = join.finish(found.into_iter());
+        builder.lazy(merges).map_err(|source| self.unfit(source).into())
     }
 
     fn characters(
         &self,
-        builder: &mut Builder,
+        builder: &Builder,
+        join: Option<&Join>,
         bytes: &mut [u32; 256],
     ) -> Result<(Model, Option<u32>), Refusal> {
         let model = &self.model;
@@ -707,8 +704,15 @@ impl Description<'_> {
             }
         };
         // What stands in for a character has another text than it; should it merge, `▁` no longer tells where words are apart.
-        let merge_stand_ins =
-            self.merges()?.iter().any(|(left, right)| [left, right].into_iter().any(stands_in));
+        let merges = self.merges()?;
+        let merge_stand_ins = join.is_none_or(|join| {
+            let stand_ins = bytes.iter().copied().chain(unk);
+            stand_ins.filter(|&id| id != NONE).any(|id| join.is_half(id))
+                || join.open().iter().any(|&(rank, _)| {
+                    let (left, right) = merges.get(rank as usize);
+                    stands_in(left) || stands_in(right)
+                })
+        });
         let cuts = !merge_stand_ins && builder.token("▁".as_bytes()).is_some();
         Ok((Model::Characters { ignore_merges: model.ignore_merges, unknown, cuts }, unk))
     }

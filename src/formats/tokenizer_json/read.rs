@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 
 use crate::decode::chain::byte_of;
-use crate::vocabulary::{Line, Texts, decode_alphabet};
+use crate::vocabulary::{Line, decode_alphabet};
 
 /// The sections of the file.
 #[derive(Deserialize)]
@@ -137,15 +137,15 @@ impl Entries {
         (&self.arena[start as usize..(start + len) as usize], id)
     }
 
-    /// The texts by their ids, of which the highest is below `len`.
-    pub(super) fn texts(&self, len: usize) -> Texts<'_> {
+    /// The texts of the ids below `len`: what they are in, and where; an id without a token has an empty one.
+    pub(super) fn spans(&self, len: usize) -> (&[u8], std::vec::IntoIter<Range<usize>>) {
         let mut spans = vec![0..0; len];
         for &Entry { start, len, id } in &self.items {
             if let Some(span) = spans.get_mut(id as usize) {
                 *span = start as usize..(start + len) as usize;
             }
         }
-        Texts::new(&self.arena, spans.into_iter())
+        (&self.arena, spans.into_iter())
     }
 
     pub(in crate::formats) fn iter(&self) -> impl Iterator<Item = (&[u8], u32)> {
