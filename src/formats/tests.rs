@@ -2,6 +2,8 @@
 
 use std::io::Read as _;
 
+use proptest::prelude::Strategy as _;
+
 use super::side_files::SideFiles;
 use super::*;
 use crate::decode::SpecialText;
@@ -84,8 +86,59 @@ fn rank_files_encode_as_tiktoken_does() {
         ("llama3-meta", "llama3-meta/tokenizer.model"),
     ] {
         let Some(bytes) = vocabulary(file) else { return };
-        let tokenizer = tiktoken::load(file, &bytes, &SideFiles::default()).unwrap();
-        check(expected, &tokenizer, &cases(&format!("files/{expected}.tiktoken.jsonl.gz")).unwrap());
+        let load = || tiktoken::load(file, &bytes, &SideFiles::default()).unwrap();
+        let cases = cases(&format!("files/{expected}.tiktoken.jsonl.gz")).unwrap();
+        check(expected, &load(), &cases);
+        let compiled = load();
+        compiled.compile();
+        check(expected, &compiled, &cases);
+    }
+}
+
+proptest::proptest! {
+    /// Ranks in any order, also of tokens before their parts, and tokens that nothing reaches.
+    #[test]
+    fn ranks_merge_as_tiktoken_merges_them(
+        mut tokens in proptest::collection::btree_set("[abc]{2,6}", 0..24)
+            .prop_map(|tokens| tokens.into_iter().chain(["a", "b", "c"].map(String::from)).collect::<Vec<_>>())
+            .prop_shuffle(),
+        gap in 0..3_usize,
+        texts in proptest::collection::vec("[abc]{1,12}", 1..20),
+    ) {
+        use base64::Engine as _;
+        // Every `gap` ids or so there is none.
+        let gap = gap + 2;
+        for at in (0..tokens.len()).step_by(gap).rev() {
+            tokens.insert(at, String::new());
+        }
+        let rank = |text: &str| tokens.iter().position(|token| token == text).filter(|_| !text.is_empty());
+        let lines = tokens.iter().enumerate().filter(|(_, token)| !token.is_empty());
+        let file: String = lines
+            .map(|(rank, token)| format!("{} {rank}\n", base64::engine::general_purpose::STANDARD.encode(token)))
+            .collect();
+        let side = SideFiles { tokenizer_class: Some("QWenTokenizer".into()), ..SideFiles::default() };
+        let load = || tiktoken::load("t", file.as_bytes(), &side).unwrap();
+        let (lazy, compiled) = (load(), load());
+        compiled.compile();
+        for text in &texts {
+            let mut parts: Vec<String> = text.chars().map(String::from).collect();
+            if rank(text).is_some() {
+                parts = vec![text.clone()];
+            }
+            // The two neighbours whose joined text has the lowest rank, the first of equal ones.
+            let lowest = |parts: &[String]| {
+                let joined = parts.windows(2).enumerate().map(|(at, pair)| (rank(&pair.concat()), at));
+                joined.filter_map(|(rank, at)| Some((rank?, at))).min()
+            };
+            while let Some((_, at)) = lowest(&parts) {
+                let right = parts.remove(at + 1);
+                parts[at].push_str(&right);
+            }
+            let expected: Vec<u32> = parts.iter().map(|part| rank(part).unwrap() as u32).collect();
+            for tokenizer in [&lazy, &compiled] {
+                proptest::prop_assert_eq!(&tokenizer.encode(text, Special::Ignore).unwrap(), &expected);
+            }
+        }
     }
 }
 

@@ -208,8 +208,6 @@ pub(crate) struct Join {
     open: Vec<(u32, Line)>,
     /// Characters that are a half of some line and no token.
     loose: bool,
-    /// By token, whether it is a half of some line, where all halves are looked up.
-    is_half: Vec<u64>,
 }
 
 /// Lines that are more than halves of tokens: a merge makes, or takes, what is no token.
@@ -246,7 +244,6 @@ impl Join {
             },
             open: Vec::new(),
             loose: false,
-            is_half: Vec::new(),
         };
         for (rank, line) in (0..).zip(lines) {
             let text = Joined::read(data, &line, alphabet);
@@ -273,18 +270,11 @@ impl Join {
         }
         join.loose = characters.is_some_and(|characters| characters.loose());
         if let Some(members) = members {
-            let (is_half, mut missing) = members.finish();
-            join.is_half = is_half;
-            join.open.append(&mut missing);
+            join.open.append(&mut members.finish());
             join.open.sort_unstable_by_key(|&(rank, _)| rank);
             join.open.dedup_by_key(|&mut (rank, _)| rank);
         }
         Ok(join)
-    }
-
-    /// Whether a token is a half of some line, of those that had not to be looked up; only where all halves must be tokens.
-    pub(crate) fn is_half(&self, token: u32) -> bool {
-        self.is_half.get(token as usize / 64).is_some_and(|bits| bits >> (token % 64) & 1 != 0)
     }
 
     /// The lines that are to be looked up, by their ranks.
@@ -340,7 +330,6 @@ struct Members<'f> {
     texts: Texts<'f>,
     /// Lines whose halves are still to be looked up: those of a block at once, so that the misses of the table overlap.
     asked: Vec<(u32, Line, [Option<Query>; 2])>,
-    is_half: Vec<u64>,
     /// Lines with a half that was not found.
     missing: Vec<(u32, Line)>,
 }
@@ -354,7 +343,6 @@ impl<'f> Members<'f> {
             data,
             texts: Texts::new(token_data, ranges),
             asked: Vec::with_capacity(Self::BLOCK),
-            is_half: vec![0; spans.len().div_ceil(64)],
             missing: Vec::new(),
         }
     }
@@ -373,22 +361,16 @@ impl<'f> Members<'f> {
 
     fn look_up(&mut self) {
         for (rank, line, halves) in self.asked.drain(..) {
-            let mut all = true;
-            for half in halves {
-                match half.and_then(|query| self.texts.find(self.data, &query)) {
-                    Some(token) => self.is_half[token as usize / 64] |= 1 << (token % 64),
-                    None => all = false,
-                }
-            }
-            if !all {
+            let is_token = |query: Query| self.texts.find(self.data, &query).is_some();
+            if !halves.into_iter().all(|half| half.is_some_and(is_token)) {
                 self.missing.push((rank, line));
             }
         }
     }
 
-    fn finish(mut self) -> (Vec<u64>, Vec<(u32, Line)>) {
+    fn finish(mut self) -> Vec<(u32, Line)> {
         self.look_up();
-        (self.is_half, self.missing)
+        self.missing
     }
 }
 

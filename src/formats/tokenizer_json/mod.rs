@@ -345,7 +345,6 @@ impl Description<'_> {
                 foreign("prepend_scheme `first` behind normalizers that move where a text begins").into()
             );
         }
-        let join = merges.map(Joining::finish).transpose().map_err(|source| self.unfit(source))?;
         let mut bytes = [NONE; 256];
         let (model, unk) = match (kind, alphabet) {
             (Some("WordPiece"), _) => self.word_piece(&vocabulary, entries)?,
@@ -358,9 +357,10 @@ impl Description<'_> {
             _ if marked => self.marked_bpe(&mut vocabulary, &mut bytes)?,
             (Some("Unigram"), _) => self.unigram(&mut vocabulary, entries, &mut bytes)?,
             (_, Alphabet::ByteLevel) => (Model::Bytes { ignore_merges: self.model.ignore_merges }, None),
-            _ => self.characters(&vocabulary, join.as_ref(), &mut bytes)?,
+            _ => self.characters(&vocabulary, &mut bytes)?,
         };
-        if let Some(join) = join {
+        if let Some(merges) = merges {
+            let join = merges.finish().map_err(|source| self.unfit(source))?;
             self.enter(join, &mut vocabulary, own)?;
         }
         render(&mut vocabulary, &rendering, &added.rewritten);
@@ -677,12 +677,7 @@ impl Description<'_> {
         builder.lazy(merges).map_err(|source| self.unfit(source).into())
     }
 
-    fn characters(
-        &self,
-        builder: &Builder,
-        join: Option<&Join>,
-        bytes: &mut [u32; 256],
-    ) -> Result<(Model, Option<u32>), Refusal> {
+    fn characters(&self, builder: &Builder, bytes: &mut [u32; 256]) -> Result<(Model, Option<u32>), Refusal> {
         let model = &self.model;
         let unk = model.unk_token.as_ref().and_then(|unk| builder.token(unk.as_bytes()));
         byte_tokens(builder, bytes);
@@ -704,15 +699,8 @@ impl Description<'_> {
             }
         };
         // What stands in for a character has another text than it; should it merge, `▁` no longer tells where words are apart.
-        let merges = self.merges()?;
-        let merge_stand_ins = join.is_none_or(|join| {
-            let stand_ins = bytes.iter().copied().chain(unk);
-            stand_ins.filter(|&id| id != NONE).any(|id| join.is_half(id))
-                || join.open().iter().any(|&(rank, _)| {
-                    let (left, right) = merges.get(rank as usize);
-                    stands_in(left) || stands_in(right)
-                })
-        });
+        let merge_stand_ins =
+            self.merges()?.iter().any(|(left, right)| [left, right].into_iter().any(stands_in));
         let cuts = !merge_stand_ins && builder.token("▁".as_bytes()).is_some();
         Ok((Model::Characters { ignore_merges: model.ignore_merges, unknown, cuts }, unk))
     }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -138,14 +139,19 @@ impl Entries {
     }
 
     /// The texts of the ids below `len`: what they are in, and where; an id without a token has an empty one.
-    pub(super) fn spans(&self, len: usize) -> (&[u8], std::vec::IntoIter<Range<usize>>) {
+    pub(super) fn spans(
+        &self,
+        len: usize,
+    ) -> (&[u8], impl ExactSizeIterator<Item = Range<usize>> + Clone + Send + use<>) {
         let mut spans = vec![0..0; len];
         for &Entry { start, len, id } in &self.items {
             if let Some(span) = spans.get_mut(id as usize) {
-                *span = start as usize..(start + len) as usize;
+                *span = start..start + len;
             }
         }
-        (&self.arena, spans.into_iter())
+        // Shared, so that the copy that a thread takes along costs nothing.
+        let spans: Arc<[Range<u32>]> = spans.into();
+        (&self.arena, (0..len).map(move |id| spans[id].start as usize..spans[id].end as usize))
     }
 
     pub(in crate::formats) fn iter(&self) -> impl Iterator<Item = (&[u8], u32)> {
